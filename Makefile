@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Everything is built under build/, from the sources found in each folder (wildcards): a new file
+# needs no line here. `make V=1` shows the commands. On a bare Debian use ./run and ./test, which
+# install what is missing and then call make.
+
+CC := gcc
+CLANG := clang
+CROSS := aarch64-linux-gnu-
+# Words for the tests' names, e.g. `make test-hosted T=pt`; empty: all.
+T :=
+comma := ,
+B := build
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+# ---- sources -------------------------------------------------------------------------------
+
+files = $(sort $(wildcard $(1)))
+core_src := $(call files,pt/*.c pt/fmt/*.c mem/*.c space/*.c iommu/*.c hw/*/*.c)
+el2_src := $(core_src) $(call files,hv/*.c hv/*.S port/el2/*.c port/el2/*.S)
+vmm_src := $(call files,vmm/*.c vmm/*.S)
+payload_src := $(call files,payload/*.c payload/*.S)
+hosted_src := $(core_src) $(call files,port/hosted/*.c)
+model_src := $(call files,model/*.c)
+helper_src := $(call files,tests/lib_*.c)
+test_src := $(call files,tests/test_*.c)
+bench_src := $(call files,bench/bench_*.c)
+bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
+every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
+    mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] \
+    tests/*.[ch] bench/*.[ch] include/*.h)
+
+# ---- flags ---------------------------------------------------------------------------------
+
+warnings := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
+    -Wvla -Werror
+include_dirs := -I. -Iinclude
+depend = -MMD -MP
+
+# The core and the hypervisor, wherever they are built.
+free := -std=c11 -ffreestanding $(warnings) $(include_dirs)
+el2_flags := $(free) -O2 -g -mgeneral-regs-only -mstrict-align -mno-outline-atomics \
+    -march=armv8-a -fno-pic -mcmodel=small -fno-stack-protector -fno-common \
+    -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -Iport/el2 \
+    -isystem $(B)/debian/include
+payload_flags := $(free) -O2 -g -mgeneral-regs-only -mstrict-align -mno-outline-atomics \
+    -march=armv8-a -fno-pic -mcmodel=small -fno-stack-protector -fno-common \
+    -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -Ipayload
+bare_link := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--gc-sections \
+    -Wl,--no-warn-rwx-segments -Wl,-z,noexecstack
+vmm_flags := -std=c11 -D_GNU_SOURCE $(warnings) $(include_dirs) -O2 -g
+# Tests, the models and the hosted port are ordinary programs.
+hosted_core := $(free) -g -Iport/hosted
+hosted_prog := -std=c11 -D_GNU_SOURCE $(warnings) $(include_dirs) -g -Iport/hosted -pthread
+
+# ---- what to do ----------------------------------------------------------------------------
+
+.PHONY: help format all run shell test check size matrix bench clean test-hosted test-build mutants \
+    check-format check-tidy check-warnings check-blr check-sh debian
+
+help:
+	@echo 'Tenon: make <target>'
+	@echo '  run      the demonstration: build, boot QEMU with Tenon and Debian, print the table'
+	@echo '  shell    the same machine with a prompt instead'
+	@echo '  test     every test, and a shortened run; last line: N passed, N failed'
+	@echo '  check    format, clang-tidy, warnings of gcc and clang, scripts, no indirect calls'
+	@echo '  size     lines by folder; fails from 13,000 in hypervisor, drivers and core'
+	@echo '  matrix   the run on other CPUs and SMMUs'
+	@echo '  bench    measurements, each beside its peer'
+	@echo '  all      build everything, run nothing;  clean  remove build/'
+	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), check-blr, format (rewrites every C file)'
+	@echo 'On a bare Debian 12 or 13 start with ./run or ./test: they install what is missing.'
+
+all: $(B)/el2/tenon.img $(B)/initramfs.gz test-build
+
+clean:
+	$(say) CLEAN build/
+	$(Q)rm -rf $(B)
+
+# Debian's arm64 kernel, busybox and libfdt: fetched once, then kept (tools/deps.sh --help).
+$(B)/debian/stamp:
+	$(Q)tools/deps.sh arm64
+
+debian: $(B)/debian/stamp
+
+# A folder that has no sources yet is an error with a name, not a riddle from the linker.
+need = $(if $($(1)),,$(error no sources in $(2) yet: this target needs them))
+
+# ---- arm64: hypervisor, command-line program, payload --------------------------------------
+
+el2_obj := $(el2_src:%=$(B)/el2/%.o)
+
+$(B)/el2/%.c.o: %.c | $(B)/debian/stamp
+	$(say) CC '$< (el2)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CROSS)gcc $(el2_flags) $(depend) -c $< -o $@
+
+$(B)/el2/%.S.o: %.S | $(B)/debian/stamp
+	$(say) AS '$< (el2)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CROSS)gcc $(el2_flags) $(depend) -c $< -o $@
+
+$(B)/el2/tenon.elf: $(el2_obj) $(wildcard hv/tenon.lds) | $(B)/debian/stamp
+	$(call need,el2_src,hv/)$(if $(wildcard hv/tenon.lds),,$(error no hv/tenon.lds yet))
+	$(say) LD $@
+	$(Q)$(CROSS)gcc $(bare_link) -Wl,-T,hv/tenon.lds -Wl,-Map,$(@:.elf=.map) $(el2_obj) \
+	    $(B)/debian/libfdt.a -o $@
+
+$(B)/el2/tenon.img: $(B)/el2/tenon.elf
+	$(say) IMAGE $@
+	$(Q)$(CROSS)objcopy -O binary $< $@
+	$(Q)[ "$$(dd if=$@ bs=1 skip=56 count=4 2>/dev/null)" = "ARMd" ] || \
+	    { echo "$@: no arm64 Image header at its start" >&2; rm $@; exit 1; }
+
+vmm_obj := $(vmm_src:%=$(B)/vmm/%.o)
+
+$(B)/vmm/%.o: %
+	$(say) CC '$< (arm64)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CROSS)gcc $(vmm_flags) $(depend) -c $< -o $@
+
+$(B)/vmm/tenon: $(vmm_obj)
+	$(call need,vmm_src,vmm/)
+	$(say) LD $@
+	$(Q)$(CROSS)gcc -static $(vmm_obj) -o $@ -pthread
+
+# Every payload/NAME.lds makes an image NAME.img of all of payload/.
+payload_img := $(patsubst payload/%.lds,$(B)/payload/%.img,$(call files,payload/*.lds))
+payload_obj := $(payload_src:%=$(B)/payload/obj/%.o)
+
+$(B)/payload/obj/%.o: %
+	$(say) CC '$< (payload)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CROSS)gcc $(payload_flags) $(depend) -c $< -o $@
+
+$(B)/payload/%.elf: payload/%.lds $(payload_obj)
+	$(say) LD $@
+	$(Q)$(CROSS)gcc $(bare_link) -Wl,-T,$< $(payload_obj) -o $@
+
+$(B)/payload/%.img: $(B)/payload/%.elf
+	$(say) IMAGE $@
+	$(Q)$(CROSS)objcopy -O binary $< $@
+
+initramfs_parts := $(if $(vmm_src),$(B)/vmm/tenon) $(payload_img)
+
+$(B)/initramfs.gz: tools/init tools/mkinitramfs $(initramfs_parts) | $(B)/debian/stamp
+	$(say) CPIO $@
+	$(Q)tools/mkinitramfs $@ $(if $(vmm_src),$(B)/vmm/tenon=/bin/tenon) \
+	    $(foreach i,$(payload_img),$(i)=/lib/tenon/$(notdir $(i)))
+
+# ---- hosted: library, models, tests --------------------------------------------------------
+
+# One set of rules for each way to build: name, compiler, flags.
+define hosted_build
+$(B)/$(1)/%.c.o: %.c
+	$$(say) CC '$$< ($(1))'
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$(2) $$(if $$(filter $$(core_src),$$<),$$(hosted_core),$$(hosted_prog)) $(3) $$(depend) \
+	    -c $$< -o $$@
+
+# Made anew each time, so that the object of a file since removed does not stay in it.
+$(B)/$(1)/libtenon.a: $$(hosted_src:%=$(B)/$(1)/%.o)
+	$$(say) AR $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+
+$(B)/$(1)/libtest.a: $$(model_src:%=$(B)/$(1)/%.o) $$(helper_src:%=$(B)/$(1)/%.o)
+	$$(say) AR $$@
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+
+$(B)/$(1)/test_%: $(B)/$(1)/tests/test_%.c.o $(B)/$(1)/libtest.a $(B)/$(1)/libtenon.a
+	$$(say) LD $$@
+	$$(Q)$(2) $(3) -pthread $$< -Wl,--start-group $(B)/$(1)/libtest.a $(B)/$(1)/libtenon.a \
+	    -Wl,--end-group -lcmocka -o $$@
+
+$(1)_tests := $$(patsubst tests/%.c,$(B)/$(1)/%,$$(test_src))
+-include $$(patsubst %,$(B)/$(1)/%.d,$$(hosted_src) $$(model_src) $$(helper_src) $$(test_src))
+endef
+
+$(eval $(call hosted_build,hosted,$(CC),-O2))
+$(eval $(call hosted_build,asan,$(CC),-O1 -fsanitize=address$(comma)undefined \
+    -fno-sanitize-recover=all -fno-omit-frame-pointer))
+$(eval $(call hosted_build,tsan,$(CC),-O1 -fsanitize=thread -Wno-tsan))
+$(eval $(call hosted_build,clang,$(CLANG),-O2))
+
+pick = $(if $(T),$(foreach w,$(T),$(foreach t,$(1),$(if $(findstring $(w),$(notdir $(t))),$(t)))),$(1))
+
+test-build: $(hosted_tests) $(asan_tests) $(tsan_tests)
+
+# The three builds of every test. tools/run-tests prints the sum as its last line.
+test-hosted: $(call pick,$(hosted_tests) $(asan_tests) $(tsan_tests))
+	$(Q)tools/run-tests $^
+
+bench_bin := $(patsubst bench/%.c,$(B)/hosted/%,$(bench_src))
+
+$(B)/hosted/bench_%: $(B)/hosted/bench/bench_%.c.o $(bench_helper_src:%=$(B)/hosted/%.o) \
+    $(B)/hosted/libtest.a $(B)/hosted/libtenon.a
+	$(say) LD $@
+	$(Q)$(CC) -O2 -pthread $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@
+
+-include $(bench_src:%=$(B)/hosted/%.d) $(bench_helper_src:%=$(B)/hosted/%.d)
+
+# README.md's example of the library is a program that the tests build and run.
+$(B)/readme/example.c: README.md
+	$(Q)mkdir -p $(@D)
+	$(Q)awk '/^```c$$/ && !n { on = 1; n++; next } /^```/ { on = 0 } on' $< >$@
+	$(Q)[ -s $@ ] || { echo "README.md has no example of C (a block that begins with three backquotes and c)" >&2; exit 1; }
+
+$(B)/readme/example: $(B)/readme/example.c $(B)/hosted/libtenon.a
+	$(say) CC "README.md's example"
+	$(Q)$(CC) $(hosted_prog) -O2 $< $(B)/hosted/libtenon.a -o $@
+
+# ---- running -------------------------------------------------------------------------------
+
+machine := $(B)/el2/tenon.img $(B)/initramfs.gz
+
+run: $(machine)
+	$(Q)tools/demo run
+
+shell: $(machine)
+	$(Q)tools/qemu --mode shell
+
+matrix: $(machine)
+	$(Q)tools/demo matrix
+
+bench: $(machine) $(bench_bin)
+	$(Q)tools/bench $(bench_bin)
+
+test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(B)/readme/example
+	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
+
+mutants:
+	$(Q)tools/mutants all $(M)
+
+# ---- checks --------------------------------------------------------------------------------
+
+check: check-format check-sh check-warnings check-blr check-tidy
+	@echo 'check: all good'
+
+# Versions differ in small ways, so one of them is the judge: Debian 12's.
+format_judge := 14
+
+check-format:
+	$(say) FORMAT 'every C file'
+	$(Q)v=$$(clang-format --version | sed 's/.*version \([0-9]*\).*/\1/'); \
+	if [ "$$v" = $(format_judge) ]; then clang-format --dry-run -Werror $(every_c); else \
+	    echo "  note: clang-format $$v only warns; $(format_judge) (Debian 12) is the judge"; \
+	    clang-format --dry-run $(every_c) 2>&1 | grep -c warning: || :; fi
+
+format:
+	$(Q)clang-format -i $(every_c)
+
+scripts := run test .ci/run $(filter-out %.md %.awk,$(call files,tools/*))
+
+check-sh:
+	$(say) SH 'every script'
+	$(Q)for s in $(scripts); do sh -n $$s || exit 1; done
+	$(Q)if command -v shellcheck >/dev/null; then shellcheck $(scripts); fi
+
+# gcc's warnings are errors in every build; clang sees each file once more, for its own target.
+clang_arm := $(CLANG) --target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include
+bare_check := $(filter %.c,$(el2_src))
+payload_check := $(filter %.c,$(payload_src))
+
+$(B)/lint/el2/%.c.ok: %.c | $(B)/debian/stamp
+	$(say) CLANG '$< (el2)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(clang_arm) $(el2_flags) $(depend) -MF $(@:.ok=.d) -MT $@ -c $< -o /dev/null && touch $@
+
+$(B)/lint/payload/%.c.ok: %.c
+	$(say) CLANG '$< (payload)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(clang_arm) $(payload_flags) $(depend) -MF $(@:.ok=.d) -MT $@ -c $< -o /dev/null && touch $@
+
+$(B)/lint/vmm/%.c.ok: %.c
+	$(say) CLANG '$< (vmm)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(clang_arm) $(vmm_flags) $(depend) -MF $(@:.ok=.d) -MT $@ -c $< -o /dev/null && touch $@
+
+clang_objects := $(patsubst %,$(B)/clang/%.o,$(hosted_src) $(model_src) $(helper_src) $(test_src))
+lint_ok := $(bare_check:%=$(B)/lint/el2/%.ok) $(payload_check:%=$(B)/lint/payload/%.ok) \
+    $(patsubst %,$(B)/lint/vmm/%.ok,$(filter %.c,$(vmm_src)))
+
+check-warnings: $(clang_objects) $(lint_ok) all
+
+-include $(lint_ok:.ok=.d)
+
+check-blr: $(patsubst %,$(B)/el2/%.o,$(call files,pt/*.c pt/fmt/*.c))
+	$(Q)tools/check-blr $^
+
+# One stamp a file, so that only what changed is looked at again.
+tidy = clang-tidy --quiet $< -- $(1) >$@.log 2>&1 || { cat $@.log; exit 1; }
+
+$(B)/tidy/el2/%.c.ok: %.c .clang-tidy | $(B)/debian/stamp
+	$(say) TIDY '$< (el2)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call tidy,--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include $(el2_flags))
+	$(Q)touch $@
+
+$(B)/tidy/payload/%.c.ok: %.c .clang-tidy
+	$(say) TIDY '$< (payload)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call tidy,--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include $(payload_flags))
+	$(Q)touch $@
+
+$(B)/tidy/vmm/%.c.ok: %.c .clang-tidy
+	$(say) TIDY '$< (vmm)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call tidy,--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include $(vmm_flags))
+	$(Q)touch $@
+
+$(B)/tidy/hosted/%.c.ok: %.c .clang-tidy
+	$(say) TIDY $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call tidy,$(hosted_prog))
+	$(Q)touch $@
+
+tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src) $(test_src) \
+    $(call files,bench/*.c)
+
+check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \
+    $(patsubst %,$(B)/tidy/vmm/%.ok,$(filter %.c,$(vmm_src))) $(tidy_hosted:%=$(B)/tidy/hosted/%.ok)
+
+size:
+	$(Q)tools/size
+
+-include $(patsubst %,$(B)/el2/%.d,$(el2_src)) $(patsubst %,$(B)/vmm/%.d,$(vmm_src)) \
+    $(patsubst %,$(B)/payload/obj/%.d,$(payload_src))

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the boot files tell each other: memory, device tree, EL2's own tables, the host's start. */
+#ifndef TENON_HV_BOOT_H
+#define TENON_HV_BOOT_H
+
+#include "hv.h"
+#include "pci.h"
+
+#define HYP_SIZE  ((uint64_t)128 << 20) /* EL2's memory, from the base of RAM */
+#define LOG_BYTES ((uint64_t)512 << 10) /* its last part: found again after a warm reset */
+
+/* A range of device registers that the host may use directly. */
+struct dt_range {
+    uint64_t base, size;
+    const char *what;
+};
+#define DT_RANGES 24u
+
+struct dt {
+    struct dt_range
+        allow[DT_RANGES]; /* not GIC or ITS, ECAM or SMMU: those have rules of their own */
+    uint32_t nallow;
+    uint64_t gicd_size, gicr_stride, its_size;
+    struct pci_host pci;
+    bool has_pci;
+    uint64_t initrd, initrd_end;
+    uint64_t mpidr[HV_CPUS];
+    uint32_t ncpus;
+};
+extern struct dt dt;
+
+/* ---- dt.c ---- */
+/* Copies the tree at `pa` into EL2's memory and reads it into hv and dt. Panics if it makes no sense:
+ * nothing of the host runs yet. */
+void dt_read(uint64_t pa, void *work, uint64_t work_size);
+/* The tree as the host may see it, written over the one at `pa`. */
+void dt_write_host(uint64_t pa);
+/* Value of `name=` on the command line; false if it is not there. Cut to fit. */
+bool dt_option(const char *name, char *value, uint64_t size);
+
+/* ---- mmu.c ---- */
+void mmu_init(void); /* EL2's final stage 1; before this only the image's own GiB is mapped */
+void mmu_map_device(uint64_t pa, uint64_t size); /* boot only; one to one; twice is fine */
+void mmu_switch(uint64_t ttbr0, uint64_t tcr, uint64_t sctlr);
+
+/* ---- main.c ---- */
+/* Boot only: zeroed memory of EL2's own, never given back. Panics when there is none. */
+uint64_t hyp_alloc(uint64_t size, uint64_t align);
+void hv_main(uint64_t dtb);
+_Noreturn void hv_cpu_main(struct cpu *c); /* a further CPU, on its own stack */
+void cpu_entry(void);
+_Noreturn void host_enter(uint64_t pc, uint64_t x0);
+
+/* ---- log.c ---- */
+void log_init(uint64_t base);
+void log_uart(uint64_t base); /* from now on (and what there is so far); 0: no more */
+void log_set_panic_off(void);
+void log_dying(void); /* this CPU will not come back: log without the lock, on the UART again */
+
+/* ---- host.c ---- */
+void host_init(uint32_t mode); /* both trees, every device's stream; mode as hv.host_mode */
+
+/* ---- idregs.c ---- */
+void caps_read(struct cpu_caps *c);
+/* What the host (and a VM) may know of the identification register S3_0_C0_C<crm>_<op2>. */
+uint64_t idreg_visible(unsigned crm, unsigned op2);
+
+/* ---- psci.c ---- */
+void host_smc(struct regs *r);
+uint64_t smc_call(uint64_t fn, uint64_t a, uint64_t b, uint64_t c);
+_Noreturn void psci_system(bool off);
+
+/* ---- gic.c, its.c ---- */
+void gic_init(void);
+bool gic_is_redist(uint64_t pa); /* the base of a redistributor */
+uint32_t gic_redists(void);
+void its_init(void);
+
+/* ---- trap.c ---- */
+struct regs;
+_Noreturn void el2_fault(struct regs *r, uint64_t kind);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The doorbell. A request is copied once, checked, dispatched by a table, and answered in place.
+ * Nothing in its page is read a second time: the host may rewrite it from another CPU meanwhile.
+ */
+#include "ctl.h"
+
+static uint32_t slot_busy[TN_SLOTS];
+
+bool ctl_put(struct ctl *c, const void *src, uint64_t len)
+{
+    if (len > TN_DATA_SIZE - c->len) {
+        return false;
+    }
+    memcpy(c->data + c->len, src, len);
+    c->len += len;
+    return true;
+}
+
+/* ---- operations on one VM ---- */
+
+static int op_create(struct ctl *c)
+{
+    return vm_create(c->arg[0], c->arg[1], c->arg[2], &c->out[0]);
+}
+
+static int op_prepare(struct ctl *c, struct vm *vm)
+{
+    return vm_prepare(vm, &c->out[0], &c->out[1]);
+}
+
+static int op_populate(struct ctl *c, struct vm *vm)
+{
+    return vm_populate(vm, c->arg[1], c->in, c->in_len);
+}
+
+static int op_seal(struct ctl *c, struct vm *vm)
+{
+    return vm_seal(vm, c->arg[1], c->arg[2]);
+}
+
+static int op_run(struct ctl *c, struct vm *vm)
+{
+    uint32_t exit = 0;
+    int err = vm_run(vm, c->arg[1], c->arg[2], &exit, &c->out[1]);
+
+    c->out[0] = exit;
+    return err;
+}
+
+static int op_commit(struct ctl *c, struct vm *vm)
+{
+    return vm_commit(vm, c->arg[1]);
+}
+
+static int op_reject(struct ctl *c, struct vm *vm)
+{
+    return vm_reject(vm, c->arg[1]);
+}
+
+static int op_convert(struct ctl *c, struct vm *vm)
+{
+    if (c->arg[3] > 1 || c->arg[4] > TN_INPLACE) {
+        return -EINVAL;
+    }
+    return vm_convert(vm, c->arg[1], c->arg[2], c->arg[3], c->arg[4]);
+}
+
+static int op_destroy(struct ctl *c, struct vm *vm)
+{
+    return vm_destroy(vm, &c->out[0], &c->out[1]);
+}
+
+static int op_merge(struct ctl *c, struct vm *vm)
+{
+    return vm_merge(vm, &c->out[0], &c->out[1]);
+}
+
+static int op_take(struct ctl *c, struct vm *vm)
+{
+    return vm_take(vm, c->arg[0]);
+}
+
+static int op_return(struct ctl *c)
+{
+    return vm_return(c->arg[0]);
+}
+
+/* ---- readers: with the VM locked ---- */
+
+static int op_stat(struct ctl *c, struct vm *vm)
+{
+    struct tn_vm_stat st;
+
+    vm_stat(vm, &st);
+    return ctl_put(c, &st, sizeof(st)) ? 0 : -E2BIG;
+}
+
+static int op_console(struct ctl *c, struct vm *vm)
+{
+    c->len = vm_console_get(vm, (char *)c->data, TN_DATA_SIZE);
+    return 0;
+}
+
+static int op_pending(struct ctl *c, struct vm *vm)
+{
+    struct tn_pending list[TN_GUEST_PENDING_MAX];
+    uint32_t n = vm_pending(vm, list);
+
+    c->out[0] = n;
+    return ctl_put(c, list, n * sizeof(list[0])) ? 0 : -E2BIG;
+}
+
+static int op_window(struct ctl *c, struct vm *vm)
+{
+    return vm_window(vm, c->arg[1], &c->out[0]);
+}
+
+/* ---- dispatch ---- */
+
+enum kind {
+    PLAIN = 1, /* no VM */
+    VM,        /* arg[which] is a VM: counted in */
+    LOCKED,    /* the same, held with its lock */
+    ANY,       /* the same, a dying one too */
+};
+struct op {
+    uint8_t kind, nargs, which;
+    int (*plain)(struct ctl *c);
+    int (*vm)(struct ctl *c, struct vm *vm);
+};
+static const struct op ops[TN_OPS] = {
+    [TN_HELLO] = { PLAIN, 0, 0, ctl_hello, NULL },
+    [TN_INFO] = { PLAIN, 0, 0, ctl_info, NULL },
+    [TN_LOG] = { PLAIN, 2, 0, ctl_log, NULL },
+    [TN_VM_CREATE] = { PLAIN, 3, 0, op_create, NULL },
+    [TN_VM_PREPARE] = { VM, 1, 0, NULL, op_prepare },
+    [TN_VM_POPULATE] = { VM, 2, 0, NULL, op_populate },
+    [TN_VM_SEAL] = { VM, 3, 0, NULL, op_seal },
+    [TN_VM_RUN] = { VM, 3, 0, NULL, op_run },
+    [TN_VM_STAT] = { ANY, 1, 0, NULL, op_stat },
+    [TN_VM_CONSOLE] = { LOCKED, 1, 0, NULL, op_console },
+    [TN_VM_PENDING] = { LOCKED, 1, 0, NULL, op_pending },
+    [TN_VM_COMMIT] = { VM, 2, 0, NULL, op_commit },
+    [TN_VM_REJECT] = { VM, 2, 0, NULL, op_reject },
+    [TN_VM_CONVERT] = { VM, 5, 0, NULL, op_convert },
+    [TN_VM_MEM] = { PLAIN, 2, 0, ctl_vm_mem, NULL },
+    [TN_VM_WINDOW] = { LOCKED, 2, 0, NULL, op_window },
+    [TN_VM_DESTROY] = { VM, 1, 0, NULL, op_destroy },
+    [TN_VM_MERGE] = { VM, 1, 0, NULL, op_merge },
+    [TN_DEV_LIST] = { PLAIN, 0, 0, ctl_dev_list, NULL },
+    [TN_DEV_TAKE] = { VM, 2, 1, NULL, op_take },
+    [TN_DEV_RETURN] = { PLAIN, 1, 0, op_return, NULL },
+    [TN_HOST_MODE] = { PLAIN, 1, 0, ctl_host_mode, NULL },
+    [TN_DOM_ALLOC] = { PLAIN, 0, 0, ctl_dom_alloc, NULL },
+    [TN_DOM_FREE] = { PLAIN, 1, 0, ctl_dom_free, NULL },
+    [TN_DOM_ATTACH] = { PLAIN, 2, 0, ctl_dom_attach, NULL },
+    [TN_DOM_DETACH] = { PLAIN, 2, 0, ctl_dom_detach, NULL },
+    [TN_DOM_MAP] = { PLAIN, 5, 0, ctl_dom_map, NULL },
+    [TN_DOM_UNMAP] = { PLAIN, 3, 0, ctl_dom_unmap, NULL },
+    [TN_DOM_IOVA] = { PLAIN, 2, 0, ctl_dom_iova, NULL },
+    [TN_MEM_DONATE] = { PLAIN, 2, 0, ctl_mem_donate, NULL },
+    [TN_MEM_RECLAIM] = { PLAIN, 2, 0, ctl_mem_reclaim, NULL },
+    [TN_FRAMES] = { PLAIN, 1, 0, ctl_frames, NULL },
+    [TN_AUDIT] = { PLAIN, 0, 0, ctl_audit, NULL },
+    [TN_EVENTS] = { PLAIN, 0, 0, ctl_events, NULL },
+};
+
+static int dispatch(const struct op *op, struct ctl *c)
+{
+    struct vm *vm;
+    int err;
+
+    for (uint32_t i = op->nargs; i < 6; i++) {
+        if (c->arg[i] != 0) {
+            return -EINVAL;
+        }
+    }
+    switch (op->kind) {
+    case PLAIN:
+        return op->plain(c);
+    case VM:
+        vm = vm_get(c->arg[op->which]);
+        if (!vm) {
+            return -ENOENT;
+        }
+        err = op->vm(c, vm);
+        vm_put(vm);
+        return err;
+    default:
+        vm = vm_lock(c->arg[op->which], op->kind == ANY);
+        if (!vm) {
+            return -ENOENT;
+        }
+        err = op->vm(c, vm);
+        vm_unlock(vm);
+        return err;
+    }
+}
+
+static void answer(uint64_t slot_pa)
+{
+    struct tn_request *page = port_va(slot_pa), rq;
+    uint8_t *data = (uint8_t *)page + TN_DATA_OFFSET;
+    struct ctl c = { .in = data, .data = data };
+    int err;
+
+    /* EL2 maps the slots non-cacheable, as the host's Device mapping wants it: no maintenance, only
+     * order. The host's stores came before the doorbell's. */
+    __asm__ volatile("dsb sy" ::: "memory");
+    memcpy(&rq, page, sizeof(rq));
+    memcpy(c.arg, rq.arg, sizeof(c.arg));
+    c.in_len = rq.data_len;
+    if (rq.magic != TN_CONTROL_MAGIC) {
+        err = -EINVAL;
+    } else if (rq.version != TN_CONTROL_VERSION) {
+        c.out[0] = TN_CONTROL_VERSION;
+        err = -EPROTO;
+    } else if (rq.op >= TN_OPS || ops[rq.op].kind == 0) {
+        err = -ENOSYS;
+    } else if (c.in_len > TN_DATA_SIZE) {
+        err = -EINVAL;
+    } else {
+        err = dispatch(&ops[rq.op], &c);
+    }
+    memcpy(page->out, c.out, sizeof(c.out));
+    page->data_len = c.len;
+    page->result = err;
+    __asm__ volatile("dsb sy" ::: "memory");
+}
+
+static int doorbell(uint64_t offset, bool write, unsigned size, uint64_t *val)
+{
+    uint64_t slot = offset / 8;
+
+    (void)val;
+    if (!write || size != 8 || offset % 8 != 0 || slot >= TN_SLOTS) {
+        return -EFAULT;
+    }
+    /* Somebody else is being answered in this slot: its owner's business, nothing is touched. */
+    if (__atomic_exchange_n(&slot_busy[slot], 1, __ATOMIC_ACQUIRE)) {
+        return 0;
+    }
+    answer(hv.control_pa + slot * TN_SLOT_SIZE);
+    __atomic_store_n(&slot_busy[slot], 0, __ATOMIC_RELEASE);
+    ctl_events_drain(false);
+    return 0;
+}
+
+void ctl_init(void)
+{
+    /* The slots are EL2's, lent to the host: its map of them is right in every audit. */
+    (void)frames_share(hv.control_pa, TN_SLOTS * TN_SLOT_SIZE >> PAGE_SHIFT, OWNER_HYP, OWNER_HOST);
+    if (host_mmio_register(hv.control + TN_DOORBELL_OFFSET, PAGE_SIZE, doorbell, "doorbell") != 0) {
+        port_panic("no room for the doorbell");
+    }
+}

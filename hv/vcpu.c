@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* World switch and the guest's traps. Register fields: Arm ARM DDI0487 D23; GIC: IHI0069 12. */
+#include "vm.h"
+#include "boot.h"
+
+#define rd(r)                                         \
+    __extension__({                                   \
+        uint64_t rd_v;                                \
+        __asm__ volatile("mrs %0, " #r : "=r"(rd_v)); \
+        rd_v;                                         \
+    })
+#define wr(r, v) __asm__ volatile("msr " #r ", %0" ::"r"((uint64_t)(v)) : "memory")
+#define isb()    __asm__ volatile("isb" ::: "memory")
+
+/* Names that -march=armv8-a assemblers lack. */
+#define ICC_SRE_EL2 S3_4_C12_C9_5
+#define ICH_HCR_EL2 S3_4_C12_C11_0
+#define HCRX_EL2    S3_4_C1_C2_2
+
+enum { /* HCR_EL2 */
+       HCR_VM = 1u << 0,
+       HCR_SWIO = 1u << 1,
+       HCR_FMO = 1u << 3,
+       HCR_IMO = 1u << 4,
+       HCR_AMO = 1u << 5,
+       HCR_FB = 1u << 9,
+       HCR_BSU_INNER = 1u << 10,
+       HCR_TWI = 1u << 13,
+       HCR_TID3 = 1u << 18,
+       HCR_TSC = 1u << 19,
+       HCR_TIDCP = 1u << 20,
+       HCR_TACR = 1u << 21,
+       HCR_TSW = 1u << 22,
+};
+#define HCR_RW   (1ull << 31)
+#define HCR_TLOR (1ull << 35)
+#define HCR_TERR (1ull << 36)
+#define HCR_APK  (1ull << 40)
+#define HCR_API  (1ull << 41)
+#define HCR_FWB  (1ull << 46)
+#define HCR_TID5 (1ull << 58)
+
+/* What the host may not have, a VM may not either: host_cpu_setup() has set these for what this CPU
+ * implements (LORegions, RAS, pointer authentication, memory tags; CPTR_EL2, HCRX_EL2 and the
+ * fine-grained traps as a whole). */
+#define HCR_AS_HOST (HCR_TLOR | HCR_TERR | HCR_APK | HCR_API | HCR_TID5)
+/* MDCR_EL2: TDA, TDOSA, TDRA, besides the host's. */
+#define MDCR_GUEST (1ull << 9 | 1ull << 10 | 1ull << 11)
+/* ICH_HCR_EL2: TC, TALL0, TALL1, TDIR: the guest has no interrupt controller yet. */
+#define ICH_GUEST        (1ull << 10 | 1ull << 11 | 1ull << 12 | 1ull << 14)
+#define SCTLR_RESET      0x30d00800ull /* RES1 bits, little endian, MMU and caches off */
+#define SPSR_EL1H_MASKED 0x3c5ull
+
+#define TIMER_EL2_PPI  26u /* CNTHP */
+#define TIMER_VIRT_PPI 27u /* CNTV: the host's, and the guest's own while it runs */
+#define RUN_DEFAULT_US 10000u
+#define RUN_MAX_US     1000000u
+
+_Static_assert(offsetof(struct vcpu, x) == VCPU_X, "switch.S");
+_Static_assert(offsetof(struct vcpu, elr) == VCPU_ELR, "switch.S");
+_Static_assert(offsetof(struct vcpu, spsr) == VCPU_SPSR, "switch.S");
+_Static_assert(offsetof(struct vcpu, fp) == VCPU_FP, "switch.S");
+_Static_assert(sizeof(struct vcpu_fp) == VCPU_FP_SIZE, "switch.S");
+_Static_assert(offsetof(struct cpu, vcpu) == CPU_VCPU, "vectors.S");
+
+struct host_context {
+    struct vcpu_sys sys;
+    struct vcpu_fp fp __attribute__((aligned(16)));
+    uint64_t hcr, vttbr, vtcr, mdcr, cnthctl, cntvoff, vpidr, vmpidr, ich_hcr, sre, hstr;
+    uint64_t gicr; /* this CPU's redistributor, 0 until looked up */
+    bool timer_enabled;
+};
+static struct host_context host_context[HV_CPUS];
+
+/* ---- state ---- */
+
+static void sys_save(struct vcpu_sys *s)
+{
+#define X(r) s->r = rd(r);
+    VCPU_SYSREGS(X)
+    if (hv.caps.pauth) {
+        VCPU_PAUTHREGS(X)
+    }
+#undef X
+}
+
+static void sys_load(const struct vcpu_sys *s)
+{
+    wr(cntv_ctl_el0, 0); /* an old control must not meet a new comparison value */
+#define X(r) wr(r, s->r);
+    if (hv.caps.pauth) {
+        VCPU_PAUTHREGS(X)
+    }
+    VCPU_SYSREGS(X)
+#undef X
+}
+
+void vcpu_reset(struct vcpu *v, struct vm *vm, uint64_t entry, uint64_t x0)
+{
+    memset(v, 0, sizeof(*v));
+    v->vm = vm;
+    v->last_cpu = ~0u;
+    v->cntvoff = rd(cntpct_el0);
+    v->elr = entry;
+    v->spsr = SPSR_EL1H_MASKED;
+    v->x[0] = x0;
+    v->sys.sctlr_el1 = SCTLR_RESET;
+}
+
+/* ---- the host's timer, kept while a guest runs ---- */
+
+/* This CPU's redistributor: the frame whose GICR_TYPER has its affinity. 0: none found. */
+static uint64_t redistributor(struct host_context *h)
+{
+    uint64_t mpidr = rd(mpidr_el1);
+    uint64_t affinity = (mpidr & 0xffffffu) | (mpidr >> 32 & 0xffu) << 24;
+    uint64_t frame = hv.gicr;
+
+    if (h->gicr) {
+        return h->gicr;
+    }
+    while (hv.gicr && frame + 0x20000 <= hv.gicr + hv.gicr_size) {
+        uint64_t typer = *(volatile uint64_t *)(frame + 8);
+        if (typer >> 32 == affinity) {
+            h->gicr = frame;
+            return frame;
+        }
+        if (typer & 1u << 4) { /* Last */
+            break;
+        }
+        frame += typer & 1u << 1 ? 0x40000 : 0x20000; /* VLPIS: two frames more */
+    }
+    return 0;
+}
+
+static volatile uint32_t *sgi_reg(uint64_t gicr, uint32_t offset)
+{
+    return (volatile uint32_t *)(gicr + 0x10000 + offset);
+}
+
+/*
+ * EL2's timer takes over the host's deadline, and ends the run at `limit` ticks from now at the
+ * latest. Both interrupts are level-sensitive: what is masked here is asserted again afterwards.
+ */
+static void timer_take_over(struct host_context *h, uint64_t limit)
+{
+    uint64_t gicr = redistributor(h);
+    uint64_t deadline = rd(cntpct_el0) + limit;
+
+    if ((h->sys.cntv_ctl_el0 & 3) == 1) { /* ENABLE, not IMASK */
+        uint64_t due = h->sys.cntv_cval_el0 + h->cntvoff;
+        if (due < deadline) {
+            deadline = due;
+        }
+    }
+    wr(cnthp_cval_el2, deadline);
+    wr(cnthp_ctl_el2, 1);
+    if (!gicr) {
+        return;
+    }
+    /* The guest's virtual timer uses the host's interrupt number: silent while it runs. */
+    h->timer_enabled = *sgi_reg(gicr, 0x100) >> TIMER_VIRT_PPI & 1;
+    *sgi_reg(gicr, 0x180) = 1u << TIMER_VIRT_PPI; /* GICR_ICENABLER0 */
+    /* Group 1, a middle priority: as the host sets its own. */
+    if (!(*sgi_reg(gicr, 0x80) >> TIMER_EL2_PPI & 1)) {
+        *sgi_reg(gicr, 0x80) |= 1u << TIMER_EL2_PPI;
+        *(volatile uint8_t *)(gicr + 0x10000 + 0x400 + TIMER_EL2_PPI) = 0xa0;
+    }
+    *sgi_reg(gicr, 0x100) = 1u << TIMER_EL2_PPI; /* GICR_ISENABLER0 */
+}
+
+static void timer_give_back(struct host_context *h)
+{
+    wr(cnthp_ctl_el2, 0);
+    isb();
+    if (!h->gicr) {
+        return;
+    }
+    *sgi_reg(h->gicr, 0x180) = 1u << TIMER_EL2_PPI;
+    if (h->timer_enabled) {
+        *sgi_reg(h->gicr, 0x100) = 1u << TIMER_VIRT_PPI;
+    }
+}
+
+/* ---- in and out ---- */
+
+static void guest_load(struct vcpu *v, struct host_context *h)
+{
+    struct vm *vm = v->vm;
+    uint32_t id = this_cpu()->id;
+    uint64_t hcr = HCR_VM | HCR_SWIO | HCR_FMO | HCR_IMO | HCR_AMO | HCR_FB | HCR_BSU_INNER |
+                   HCR_TWI | HCR_TID3 | HCR_TSC | HCR_TIDCP | HCR_TACR | HCR_TSW | HCR_RW;
+
+    if (vm->cpu.pt.cfg.fwb) {
+        hcr |= HCR_FWB;
+    }
+
+    h->hcr = rd(hcr_el2);
+    hcr |= h->hcr & HCR_AS_HOST;
+    h->vttbr = rd(vttbr_el2);
+    h->vtcr = rd(vtcr_el2);
+    h->mdcr = rd(mdcr_el2);
+    h->cnthctl = rd(cnthctl_el2);
+    h->cntvoff = rd(cntvoff_el2);
+    h->vpidr = rd(vpidr_el2);
+    h->vmpidr = rd(vmpidr_el2);
+    h->hstr = rd(hstr_el2);
+    h->ich_hcr = rd(ICH_HCR_EL2);
+    h->sre = rd(ICC_SRE_EL2);
+    sys_save(&h->sys);
+    vcpu_fp_save(&h->fp);
+
+    wr(hcr_el2, hcr);
+    wr(vtcr_el2, vm->walker.vtcr);
+    wr(vttbr_el2, vm->walker.vttbr);
+    wr(mdcr_el2, h->mdcr | MDCR_GUEST);
+    wr(cnthctl_el2, 1); /* EL1PCTEN: the physical counter may be read, the physical timer traps */
+    wr(cntvoff_el2, v->cntvoff);
+    wr(vmpidr_el2, 1ull << 31);
+    wr(hstr_el2, 0);
+    wr(ICH_HCR_EL2, ICH_GUEST);
+    wr(ICC_SRE_EL2, h->sre & ~8ull); /* Enable = 0: ICC_SRE_EL1 traps */
+    sys_load(&v->sys);
+    vcpu_fp_load(&v->fp);
+    isb();
+    if (v->last_cpu != id) {
+        /* Translations and instructions that this CPU kept from an earlier stay may be stale only
+         * for this VMID's first stage: invalidations of the guest's own were not seen here. */
+        __asm__ volatile("tlbi vmalle1\n\tic iallu\n\tdsb nsh\n\tisb" ::: "memory");
+        v->last_cpu = id;
+    }
+}
+
+static void guest_unload(struct vcpu *v, struct host_context *h)
+{
+    sys_save(&v->sys);
+    vcpu_fp_save(&v->fp);
+    wr(hcr_el2, h->hcr);
+    wr(vtcr_el2, h->vtcr);
+    wr(vttbr_el2, h->vttbr);
+    wr(mdcr_el2, h->mdcr);
+    wr(cnthctl_el2, h->cnthctl);
+    wr(cntvoff_el2, h->cntvoff);
+    wr(vpidr_el2, h->vpidr);
+    wr(vmpidr_el2, h->vmpidr);
+    wr(hstr_el2, h->hstr);
+    wr(ICH_HCR_EL2, h->ich_hcr);
+    wr(ICC_SRE_EL2, h->sre);
+    vcpu_fp_load(&h->fp);
+    sys_load(&h->sys);
+    isb();
+}
+
+/* ---- what a guest is told ---- */
+
+/* An exception taken to the guest's EL1 (DDI0487 D1.3): from where it was, synchronous. */
+static void inject(struct vcpu *v, uint64_t esr)
+{
+    uint64_t mode = v->spsr & 0x1f;
+    uint64_t offset = mode == 5 ? 0x200 : mode == 4 ? 0 : mode & 0x10 ? 0x600 : 0x400;
+
+    wr(elr_el1, v->elr);
+    wr(spsr_el1, v->spsr);
+    wr(esr_el1, esr);
+    v->elr = rd(vbar_el1) + offset;
+    v->spsr = SPSR_EL1H_MASKED;
+}
+
+static void inject_undef(struct vcpu *v)
+{
+    inject(v, 1ull << 25); /* EC 0, IL */
+}
+
+static void inject_abort(struct vcpu *v)
+{
+    bool lower = (v->spsr & 0xf) == 0 || (v->spsr & 0x10);
+    uint64_t ec = v->abort_fetch ? (lower ? 0x20 : 0x21) : (lower ? 0x24 : 0x25);
+
+    wr(far_el1, v->abort_far);
+    inject(v, ec << 26 | 1ull << 25 | 0x10); /* synchronous external abort */
+    v->abort_pending = false;
+}
+
+/* ---- what a guest does ---- */
+
+/* The IPA of a stage-2 fault. HPFAR_EL2 holds it, but not for a permission fault on the data itself
+ * (DDI0487 D23.2.62): then the guest's first stage is asked. */
+static bool fault_ipa(uint64_t esr, uint64_t far, uint64_t *ipa)
+{
+    uint64_t par, saved;
+
+    if ((esr & 0x3c) != 0xc || (esr & 1u << 7)) {
+        *ipa = (rd(hpfar_el2) & 0xffffffffff0ull) << 8 | (far & 0xfff);
+        return true;
+    }
+    saved = rd(par_el1);
+    __asm__ volatile("at s1e1r, %0\n\tisb" ::"r"(far) : "memory");
+    par = rd(par_el1);
+    wr(par_el1, saved);
+    *ipa = (par & 0xfffffffff000ull) | (far & 0xfff);
+    return !(par & 1); /* the guest changed its tables meanwhile: let it try again */
+}
+
+static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit, uint64_t *value)
+{
+    uint64_t far = rd(far_el2), ipa;
+    uint32_t access = PT_READ, status = esr & 0x3f;
+    int err;
+
+    if (status == 0x30) { /* TLB conflict: what BBM level 2 may bring (D8.16.1.2) */
+        __asm__ volatile("tlbi vmalls12e1\n\tdsb nsh\n\tisb" ::: "memory");
+        return false;
+    }
+    if ((status & 0x30) != 0 ||
+        (status & 0xc) == 0) { /* not translation, access flag, permission */
+        v->abort_pending = true;
+        v->abort_fetch = fetch;
+        v->abort_far = far;
+        inject_abort(v);
+        return false;
+    }
+    if (!fault_ipa(esr, far, &ipa)) {
+        return false;
+    }
+    if (esr & 1u << 7) { /* S1PTW: a walk reads; a walk that updates a flag also writes */
+        access = (status & 0xc) == 0xc ? PT_READ | PT_WRITE : PT_READ;
+    } else if (fetch) {
+        access = PT_EXEC;
+    } else if ((esr & 1u << 6) && !(esr & 1u << 8)) { /* WnR, not cache maintenance */
+        access = PT_WRITE;
+    }
+    __atomic_fetch_add(&v->vm->faults, 1, __ATOMIC_RELAXED);
+    err = space_fault(&v->vm->cpu, ipa, access);
+    if (err == 0 || err == -EAGAIN) {
+        return false;
+    }
+    *exit = TN_EXIT_FAULT;
+    *value = ipa;
+    if (err != -ENOMEM) { /* no table page: it may simply try again later */
+        v->abort_pending = true;
+        v->abort_fetch = fetch;
+        v->abort_far = far;
+    }
+    return true;
+}
+
+static void guest_sysreg(struct vcpu *v, uint64_t esr)
+{
+    uint32_t op0 = esr >> 20 & 3, op2 = esr >> 17 & 7, op1 = esr >> 14 & 7, crn = esr >> 10 & 15;
+    uint32_t rt = esr >> 5 & 31, crm = esr >> 1 & 15;
+    bool read = esr & 1;
+    uint64_t val = 0;
+
+    if (op0 == 3 && op1 == 0 && crn == 0 && read) {
+        val = idreg_visible(crm, op2);
+    } else if (op0 == 3 && op1 == 0 && crn == 1 && crm == 0 && op2 == 1) {
+        val = 0; /* ACTLR_EL1: reads zero, writes ignored */
+    } else if (op0 == 2 && op1 == 0) {
+        /* Debug: hidden behind zeros, the OS lock implemented and open (OSLSR_EL1.OSLM = 0b10). */
+        val = crn == 1 && crm == 1 && op2 == 4 ? 8 : 0;
+    } else if (op0 == 1 && crn == 7 && op2 == 2 && !read) {
+        val = 0; /* set/way: guest memory is coherent for all who see it */
+    } else {
+        inject_undef(v);
+        return;
+    }
+    if (read && rt != 31) {
+        v->x[rt] = val;
+    }
+    v->elr += 4;
+}
+
+/* True: leave to the owner. */
+static bool guest_sync(struct vcpu *v, uint32_t *exit, uint64_t *value)
+{
+    uint64_t esr = rd(esr_el2);
+
+    switch (esr >> 26 & 0x3f) {
+    case 0x01: /* WFI */
+        v->elr += 4;
+        *exit = TN_EXIT_INTERRUPTED;
+        *value = 1;
+        return true;
+    case 0x16: /* HVC: the return address is already behind it */
+        return hvc_guest(v, false, exit, value);
+    case 0x17: /* SMC, trapped before it executes */
+        v->elr += 4;
+        return hvc_guest(v, true, exit, value);
+    case 0x18:
+        guest_sysreg(v, esr);
+        return false;
+    case 0x20:
+        return guest_abort(v, esr, true, exit, value);
+    case 0x24:
+        return guest_abort(v, esr, false, exit, value);
+    case 0x03: /* AArch32 system registers at EL0, FP, pointer authentication, SVE, SME, ... */
+    case 0x04:
+    case 0x05:
+    case 0x06:
+    case 0x07:
+    case 0x08:
+    case 0x09:
+    case 0x0c:
+    case 0x19:
+    case 0x1d:
+        inject_undef(v);
+        return false;
+    default:
+        *exit = TN_EXIT_UNHANDLED;
+        *value = esr;
+        return true;
+    }
+}
+
+int vcpu_run(struct vcpu *v, uint64_t limit_us, uint32_t *exit, uint64_t *value)
+{
+    struct cpu *cpu = this_cpu();
+    struct host_context *h = &host_context[cpu->id];
+    bool leave = false;
+
+    if (__atomic_exchange_n(&v->claimed, 1, __ATOMIC_ACQUIRE)) {
+        return -EBUSY;
+    }
+    if (limit_us == 0) {
+        limit_us = RUN_DEFAULT_US;
+    }
+    if (limit_us > RUN_MAX_US) {
+        limit_us = RUN_MAX_US;
+    }
+    *exit = TN_EXIT_INTERRUPTED;
+    *value = 0;
+
+    guest_load(v, h);
+    timer_take_over(h, limit_us * rd(cntfrq_el0) / 1000000);
+    cpu->vcpu = v;
+    if (v->abort_pending) {
+        inject_abort(v);
+    }
+    while (!leave) {
+        uint64_t trap = vcpu_enter(v);
+
+        v->exits++;
+        if (trap == VCPU_TRAP_SYNC) {
+            leave = guest_sync(v, exit, value);
+        } else if (trap == VCPU_TRAP_IRQ) {
+            leave = true; /* not acknowledged: the host takes it when this call returns */
+        } else {
+            *exit = TN_EXIT_UNHANDLED;
+            *value = rd(esr_el2);
+            port_log("vm %u: SError, ESR %lx", v->vm->id, *value);
+            leave = true;
+        }
+    }
+    cpu->vcpu = NULL;
+    guest_unload(v, h);
+    timer_give_back(h);
+    __atomic_store_n(&v->claimed, 0, __ATOMIC_RELEASE);
+    return 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest memory objects: the frames behind a VM's memory, and for each page whether it is private
+ * or shared. Page tables *follow* an object (struct follower); nothing else may map its frames.
+ *
+ * An object has `npages` pages, counted from 0. Each page has a private frame; with separate
+ * backing it also has a shared frame (double allocation). State of a page:
+ *   PRIVATE         its private frame, owned by the VM alone: in no host table
+ *   SHARED          its shared frame, lent to the host; the private frame keeps its content
+ *   SHARED_INPLACE  its private frame, lent to the host: the VM's trees do not change
+ *
+ * Life: create -> scrub (in steps, until 0) -> populate -> bind spaces -> seal -> convert ... ->
+ * unbind -> destroy (in steps). Calls that need scrubbed memory give -EBUSY before.
+ *
+ * Concurrency: each call takes the object's lock, except those marked "no lock". One conversion of
+ * an object runs at a time; faults run beside it and are decided by the sequence count.
+ */
+#ifndef TENON_GMEM_H
+#define TENON_GMEM_H
+
+#include <tenon/frame.h>
+#include <tenon/port.h>
+
+enum gmem_state { GMEM_PRIVATE = 0, GMEM_SHARED = 1, GMEM_SHARED_INPLACE = 2 };
+enum gmem_policy {
+    GMEM_KEEP,    /* separate backing; the copy that goes out of use keeps its content */
+    GMEM_INPLACE, /* same frame */
+};
+
+struct gmem;
+struct follower;
+
+/* One change of [page, page+n): what followers are told. Lives on the converter's stack. */
+struct gmem_change {
+    struct gmem *gm;
+    uint64_t page;
+    uint64_t n;
+    enum gmem_state from, to;
+};
+
+/*
+ * What a follower does. Called in this order for one change; only prepare may fail. All are called
+ * with the object's lock held by the converter, on one CPU.
+ */
+struct follower_ops {
+    /* Would this change be possible? Reserve every table page it may need. -EOPNOTSUPP: the
+     * hardware behind this follower cannot do it live; -ENOMEM; -EBUSY: pinned. A refusal leaves
+     * no reservation and no change behind. */
+    int (*prepare)(struct follower *f, const struct gmem_change *c);
+    /* Another follower refused: give reservations back. */
+    void (*cancel)(struct follower *f, const struct gmem_change *c);
+    /* Cut to the edges and take the old translation away (tables stored to, invalidation issued). */
+    void (*lose)(struct follower *f, const struct gmem_change *c);
+    /* Return once no walker can use the old translation. */
+    void (*wait)(struct follower *f, const struct gmem_change *c);
+    /* The object is in its new state: make the new translation (or leave it to a fault). */
+    void (*gain)(struct follower *f, const struct gmem_change *c);
+    /* Merge what became uniform; free what is left of the reservation. May be deferred. */
+    void (*settle)(struct follower *f, const struct gmem_change *c);
+    /* Hint (A5): another follower has faulted this page in. Fire and forget. May be NULL. */
+    void (*hint)(struct follower *f, uint64_t page);
+};
+struct follower {
+    const struct follower_ops *ops;
+    struct gmem *gm;
+    struct follower *next;
+    bool wants_hint;
+};
+
+#define GMEM_MAX_CHUNKS 2048u /* 4 GiB */
+#define GMEM_STATE_PAGES 64u  /* 2 bits a page: a table page holds 16384 pages' states */
+
+struct gmem {
+    owner_t owner;
+    bool separate; /* has shared frames of its own */
+    bool sealed;   /* launched: populate is refused */
+    bool dying;    /* destroy has begun */
+    /* The host reaches its windows uncached (a /dev/mem mapping): clean caches at both edges. */
+    bool uncached_window;
+    uint64_t npages;
+    uint64_t scrubbed;  /* chunks known to be zero or in use; private first, then shared ones */
+    uint64_t *priv;     /* pa of each private 2M chunk; constant */
+    uint64_t *shared;   /* pa of each shared 2M chunk (separate only); constant */
+    uint16_t *nshared;  /* pages of each chunk in state SHARED ... */
+    uint16_t *ninplace; /* ... and SHARED_INPLACE: a chunk is uniform at 0 and at 512 */
+    uint64_t *state[GMEM_STATE_PAGES];
+    uint32_t meta_pages; /* behind the four arrays */
+    struct follower *followers;
+    uint32_t hinters;
+    struct port_lock lock;
+    /* Sequence count (B6): odd while [change_page, change_page+change_n) is in change. */
+    uint32_t seq;
+    uint64_t change_page, change_n;
+    uint64_t converted, converted_inplace; /* conversions done, by calls */
+};
+
+/*
+ * npages: multiple of 512, up to 4 GiB. Takes chunks from the pool for `owner` (and as many again
+ * for `separate`), in one contiguous run each where there is one, 1G-aligned where possible.
+ * -ENOMEM; -EINVAL. Nothing taken on error.
+ */
+int gmem_create(struct gmem *gm, owner_t owner, uint64_t npages, bool separate);
+/* Scrubs up to `budget` chunks; 1 while there is more, 0 when done. *cursor is set to how many of all
+ * chunks are done (for progress; its input value does not matter). */
+int gmem_scrub(struct gmem *gm, uint64_t *cursor, uint64_t budget);
+/*
+ * Frees in steps of `budget` chunks; *cursor starts at 0. First pass: holds every frame, so that
+ * nothing may be pinned any more; -EBUSY while followers exist or a frame is pinned (everything held
+ * is let go again, *cursor is 0: nothing changed). Second pass: frees; pages still lent go back to
+ * their owner first. 1 while there is more, 0 when done. Never allocates.
+ * Freed chunks are FRAME_DIRTY: nobody may use them before they are zeroed.
+ */
+int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget);
+
+/* Copy into private pages before launch. -EPERM once sealed; -EFAULT outside; -EBUSY not scrubbed. */
+int gmem_populate(struct gmem *gm, uint64_t off, const void *src, uint64_t len);
+void gmem_seal(struct gmem *gm);
+
+/*
+ * Convert [page, page+n) as design.md describes, followers included. Every page must be in the
+ * state opposite to `to_shared` (-EALREADY if all are in it already, -EINVAL if mixed). To shared
+ * uses `policy` (-EINVAL: KEEP without separate backing, n == 0, unknown policy); back to private
+ * uses the way it came (one way for the whole range, -EINVAL if mixed). -EFAULT outside; -EBUSY a
+ * frame concerned is pinned, by whomever, or the object is not scrubbed or is going; -ENOMEM;
+ * -EOPNOTSUPP. An error changed nothing, in no table.
+ */
+int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
+                 enum gmem_policy policy);
+
+/* No lock, for pages < npages; a snapshot unless the caller excludes conversions. */
+enum gmem_state gmem_state(const struct gmem *gm, uint64_t page);
+/* Frame that the guest sees at `page` now. */
+uint64_t gmem_frame(const struct gmem *gm, uint64_t page);
+/* First page > `page` whose state differs from page's, capped at npages. */
+uint64_t gmem_run_end(const struct gmem *gm, uint64_t page);
+/* Are all pages of [page, page+n) in one state? For the guest's view PRIVATE and SHARED_INPLACE are
+ * one: the same frame. Costs one count per whole chunk. */
+bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view);
+/* The page that the frame at pa backs now (its frame in use): -ENOENT if none. Linear in chunks. */
+int gmem_page_of(const struct gmem *gm, uint64_t pa, uint64_t *page);
+
+/* Fault side of the sequence count, no lock: begin returns false while [page, page+n) is in change
+ * (retry later); retry returns true if a change may have touched anything since begin. */
+bool gmem_read_begin(const struct gmem *gm, uint64_t page, uint64_t n, uint32_t *seq);
+bool gmem_read_retry(const struct gmem *gm, uint32_t seq);
+
+/* Followers. The _locked forms are for callers that hold gm->lock (a space that fills its tree and
+ * follows in one step). */
+void gmem_follow(struct gmem *gm, struct follower *f);
+void gmem_unfollow(struct gmem *gm, struct follower *f);
+void gmem_follow_locked(struct gmem *gm, struct follower *f);
+void gmem_unfollow_locked(struct gmem *gm, struct follower *f);
+/* Tell every other follower that wants to know (A5). Never call with a space's lock held. */
+void gmem_hint(struct gmem *gm, const struct follower *from, uint64_t page);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one seam to the environment. port/hosted and port/el2 each define every function here;
+ * which one is used is decided at link time. Nothing else in the core knows where it runs.
+ *
+ * Physical addresses are uint64_t named `pa`. A frame is 4 KiB.
+ */
+#ifndef TENON_PORT_H
+#define TENON_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_SHIFT 12u
+#define PAGE_SIZE ((uint64_t)1 << PAGE_SHIFT)
+
+/* Pointer through which the core reads and writes the frame at pa (any offset), and back. Total
+ * functions for every pa that the frame table covers; no side effects; any CPU, any time. */
+void *port_va(uint64_t pa);
+uint64_t port_pa(const void *va);
+
+/*
+ * Entries of tables that a walker may be reading. Every store to a linked table goes through these
+ * four, so that a test port can log it as (old, new), judge it, and run a walker between any two.
+ * Single-copy atomic, 8-byte aligned. `e` is a pointer from port_va().
+ */
+uint64_t port_pte_load(const uint64_t *e);
+void port_pte_store(uint64_t *e, uint64_t v);
+/* Compare-exchange, full ordering. On failure *old holds what was there. */
+bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v);
+/* e[i] = first + i * step for i < n, each store single-copy atomic; old entries are all invalid, or
+ * (step == 0, first == 0) all become invalid. No order between the entries. */
+void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
+
+/* Earlier stores (table contents) are seen by every walker, CPU or device, before any later store
+ * (the link): DSB ISHST on Arm (DDI0487 D8.16.1). */
+void port_publish(void);
+/* For a walker that does not snoop (SMMU_IDR0.COHACC == 0): clean to the point of coherency. */
+void port_clean(const void *va, size_t len);
+
+/* Spin lock: not recursive; zero-initialised is unlocked. Lock order: see mem.h. */
+struct port_lock {
+    uint32_t word;
+};
+void port_lock(struct port_lock *l);
+void port_unlock(struct port_lock *l);
+/* Short pause inside a spin loop. */
+void port_relax(void);
+
+/* Monotonic time in nanoseconds; for time-outs and logs only. */
+uint64_t port_now(void);
+
+/* One formatted line for the log. %s %u %x (unsigned, 32 bit) %lu %lx (64 bit) %% only. */
+void port_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A broken internal promise: never reachable from host or guest input. */
+_Noreturn void port_panic(const char *why);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The page-table engine: one for every format, for CPU and IOMMU tables alike.
+ *
+ * Vocabulary: `ia` input address, `oa` output address, `last` inclusive, `end` exclusive, `len`
+ * bytes. Level: Arm's own numbers (0 root .. 3 leaf for 4K); a leaf is a page or block.
+ *
+ * Concurrency: hardware walkers may read the tables at any time. Calls that change one `struct pt`
+ * are serialised by its owner (the space's lock), except pt_map_leaf(), which may run beside other
+ * pt_map_leaf() and pt_lookup() calls. Lookups take no lock; a table page handed back in a gather
+ * must not be reused until the gather's invalidation completed and no lookup is inside.
+ *
+ * Memory: the engine never allocates. Calls that may need table pages take them from a `pt_pool`
+ * that the caller filled beforehand (pt_need() says how many); left-over pages stay in the pool.
+ * Freed table pages are returned in the gather.
+ *
+ * Errors: as given at each call; a call that returns an error changed nothing (no entry, no count;
+ * the pool and gather are as before).
+ *
+ * No function pointer is called anywhere in the engine.
+ */
+#ifndef TENON_PT_H
+#define TENON_PT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum pt_format {
+    PT_ARM_S1_4K, /* VMSAv8-64 stage 1, 4K granule: EL2's own regime, SMMU stage 1 (CD) */
+    PT_ARM_S2_4K, /* VMSAv8-64 stage 2, 4K granule, with concatenated start tables */
+};
+
+/* Rights and memory type of a mapping. */
+enum {
+    PT_READ = 1u << 0,
+    PT_WRITE = 1u << 1,
+    PT_EXEC = 1u << 2,
+    PT_USER = 1u << 3,  /* stage 1: EL0 may use it, entries belong to the ASID (nG); without it the
+                           tree is of EL2's own regime. Device tables are always PT_USER. Stage 2
+                           ignores it. */
+    PT_NC = 1u << 4,    /* Normal non-cacheable */
+    PT_DEVICE = 1u << 5, /* Device-nGnRE */
+    PT_TRACK = 1u << 6, /* writable, clean, hardware sets dirty (DBM; needs live.hw_dirty) */
+    PT_DIRTY = 1u << 7, /* lookups: the leaf is writable and has been written (or is not tracked).
+                           With PT_TRACK in pt_map and pt_protect: start dirty; else ignored there */
+};
+
+/*
+ * What may be done to a live entry: data of the walker(s), not of the engine. For a tree that
+ * several walkers share this is the intersection (pt_live_meet).
+ */
+struct pt_live {
+    uint8_t bbm;   /* break-before-make level: 0 none, 1 nT (may fault), 2 free resize.
+                      CPU: ID_AA64MMFR2_EL1.BBM (DDI0487 D8.16.1.2); SMMU: IDR3.BBML */
+    bool hw_af;    /* walker sets the access flag (HA / HTTU>=1) */
+    bool hw_dirty; /* walker sets dirty through DBM (HD / HTTU==2) */
+    bool stalls;   /* the walker's user can wait out a fault (a CPU; a stalling device) */
+};
+struct pt_live pt_live_meet(struct pt_live a, struct pt_live b);
+
+struct pt_config {
+    enum pt_format format;
+    uint8_t ia_bits;     /* 25..48 and, by start level: 0: 40..48, 1: 31..39, 2: 25..30; stage 2 may have
+                            4 bits more at levels 1 and 2, as up to 16 concatenated start tables */
+    uint8_t oa_bits;     /* 32, 36, 40, 42, 44 or 48; at least 44 for stage 2 from level 0 */
+    uint8_t start_level; /* 0..2 */
+    bool fwb;            /* stage 2: HCR_EL2.FWB / STE.S2FWB encodings of MemAttr */
+    bool xnx;            /* stage 2: EL0/EL1 execute-never apart */
+    bool incoherent;     /* a walker does not snoop: clean what is written */
+    struct pt_live live;
+};
+
+struct pt {
+    struct pt_config cfg;
+    uint64_t root;          /* pa of the start table(s), naturally aligned to their whole size */
+    uint32_t root_pages;    /* 1..16 */
+    uint64_t leaves[4];     /* leaves by level, kept exact */
+    uint64_t tables;        /* table pages below the root */
+};
+
+/* A stack of zeroed, unlinked table pages. */
+struct pt_pool {
+    uint64_t head; /* pa of the first page, 0 if none; a page's first word links to the next */
+    uint32_t count;
+};
+void pt_pool_push(struct pt_pool *pool, uint64_t pa); /* the page must be zero; its link is written */
+uint64_t pt_pool_pop(struct pt_pool *pool);           /* zeroed page, or 0 when empty */
+
+/*
+ * What must be invalidated before anything that depends on the change may go on.
+ * `level`: the leaf entries that were replaced were all of this level (a TTL hint is legal), or
+ * PT_LEVEL_ANY. `tables`: table entries went too, so walk caches must be dropped (not leaf-only).
+ * Overlapping records lose their hint. When the records overflow, `all` is set.
+ */
+#define PT_LEVEL_ANY 0xffu
+#define PT_GATHER_MAX 8u
+#define PT_GATHER_HELD 8u
+struct pt_inv {
+    uint64_t ia;
+    uint64_t last;
+    uint8_t level;
+    bool tables;
+};
+struct pt_gather {
+    struct pt_inv inv[PT_GATHER_MAX];
+    uint32_t n;
+    bool all;
+    bool dirty; /* a tracked leaf that was broken or made read-only was dirty: the range's owner
+                   must log it as dirty, the entry no longer says so */
+    bool more;  /* pt_merge stopped early, see there */
+    uint8_t held_n;
+    uint64_t held[PT_GATHER_HELD]; /* tables that pt_merge replaced: pa | level. Walkers may still
+                                      read them through a walk cache, and must find the old leaves,
+                                      so not even a list link is written before pt_gather_done */
+    struct pt_pool freed; /* table pages, not zeroed; to be used only after pt_gather_done */
+};
+void pt_gather_init(struct pt_gather *g);
+/* The invalidation of everything recorded has completed, and no pt_lookup that began before is
+ * still inside: all old tables are now in g->freed, for the caller to pop, zero and reuse; the
+ * records are cleared. `pt` is the tree (or one of the same format) that the gather was used with. */
+void pt_gather_done(const struct pt *pt, struct pt_gather *g);
+/* Adds a record as the engine does; public for spaces that gather across calls. */
+void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t level, bool tables);
+static inline bool pt_gather_empty(const struct pt_gather *g)
+{
+    return g->n == 0 && !g->all;
+}
+
+/* Number of root pages that cfg needs (naturally aligned, zeroed), or -EINVAL for a cfg that the
+ * format does not have. */
+int pt_root_pages(const struct pt_config *cfg);
+int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root);
+
+/* Upper bound of table pages for mapping [ia, ia+len) with any leaf sizes, or for cutting at both of
+ * its ends, from the numbers alone (no walk): 3 for one page and a walk of four levels. 0 for a range
+ * that every call refuses. */
+uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len);
+/* Exactly what pt_map with these arguments would take now, and its errors (prot apart). */
+int pt_need_map(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
+                uint64_t max_level_size, uint32_t *n);
+
+/*
+ * Map [ia, ia+len) to oa onwards with the largest legal leaves (`max_level_size` caps them: a
+ * power of two >= 4096, or 0 for no cap). 4K-aligned, len > 0.
+ * -EINVAL alignment/len/prot; -ERANGE outside ia_bits/oa_bits (wrapping too); -EEXIST something is
+ * mapped in the range; -ENOMEM pool too small. An existing *empty* lower table is reused, and never
+ * replaced by a leaf here (that is pt_merge's business). Needs no invalidation (invalid -> valid).
+ */
+int pt_map(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
+           uint64_t max_level_size, struct pt_pool *pool);
+
+/* One leaf of `level`, installed by compare-exchange: the fault path. -EEXIST if something is there
+ * already (a raced fault: look it up and go on). Otherwise as pt_map. */
+int pt_map_leaf(struct pt *pt, uint64_t ia, uint64_t oa, uint8_t level, uint32_t prot,
+                struct pt_pool *pool);
+
+/*
+ * D6: may this range be cut live? 0 if no cut is needed or live rules allow it hitless;
+ * -EOPNOTSUPP if a leaf crosses ia or ia+len and the rules forbid a live cut. Changes nothing.
+ */
+int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len);
+
+/*
+ * Make leaf boundaries at ia and ia+len: each leaf that crosses one is replaced by a filled table
+ * of the same attributes, dirty state and output addresses, in one compare-exchange per level
+ * (largest leaves kept on both sides). No other address is ever non-present. The gather gets the
+ * old leaves, with their level. -EOPNOTSUPP as pt_cut_check; -ENOMEM; -EINVAL; -ERANGE.
+ */
+int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struct pt_gather *g);
+
+/*
+ * Make exactly [ia, ia+len) non-present. -EINVAL if a leaf crosses an end (cut first). Holes are
+ * fine. Lower tables stay (they are filled again, or merged, or freed by pt_unmap).
+ * Never allocates. With aligned ends it cannot fail. -EINVAL, -ERANGE.
+ */
+int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
+
+/* pt_break plus freeing lower tables in the range that are empty now (also those that were before):
+ * the plain unmap of what is not coming back. Same errors; never allocates. */
+int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
+
+/* Change rights of every leaf in the range (ends on leaf boundaries, -EINVAL otherwise), by
+ * compare-exchange, no dirty bit lost. prot without PT_TRACK makes leaves plain; with it, plain leaves
+ * start clean and tracked ones keep their state (with PT_DIRTY all become dirty). Memory type and PT_USER must
+ * be those of every leaf (-EINVAL: they need break-before-make). A dirty tracked leaf that becomes
+ * read-only sets g->dirty. */
+int pt_protect(struct pt *pt, uint64_t ia, uint64_t len, uint32_t prot, struct pt_gather *g);
+
+/*
+ * Merge, hitless, every lower table inside the smallest aligned block(s) around [ia, ia+len) whose
+ * 512 leaves are all present, contiguous and of equal attributes, into one leaf, bottom-up, as far
+ * as up as the rules and `max_size` (0: no cap) allow. Leaves with PT_TRACK never merge (hardware may
+ * be updating them). Where live.bbm < 2 nothing is merged (0); with live.stalls -EOPNOTSUPP says that
+ * there is something to merge, and the owner may break instead. Returns number of leaves made, >= 0:
+ * one store for each, at the highest level that is uniform.
+ * Old tables go to g->held, untouched, until pt_gather_done; records say tables = true over the whole
+ * merged range. When g->held is full it stops with g->more set: invalidate, pt_gather_done, call again.
+ */
+int pt_merge(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct pt_gather *g);
+
+/* What maps ia. present == false: hole; [ia, last] is then the hole within one table entry. */
+struct pt_leaf {
+    bool present;
+    uint8_t level;
+    uint32_t prot;
+    uint64_t ia; /* first ia of the leaf */
+    uint64_t last;
+    uint64_t oa; /* first oa of the leaf */
+};
+int pt_lookup(const struct pt *pt, uint64_t ia, struct pt_leaf *leaf); /* -ERANGE or 0 */
+/* Visitor without callbacks: the leaf or hole at *ia, then *ia moves past it. False at `last`.
+ *   for (uint64_t ia = 0; pt_next(pt, &ia, last, &leaf);) ... */
+bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *leaf);
+/* Visits table pages (root pages first): for audits. State is kept in *it (zeroed at first). */
+struct pt_table_iter {
+    uint64_t ia;
+    uint8_t level;
+    bool started, done;
+};
+bool pt_next_table(const struct pt *pt, struct pt_table_iter *it, uint64_t *table_pa);
+
+/* Dirty: read into `bitmap` (one bit per 4K page from ia; set if dirty, never cleared here) and make
+ * clean again, by compare-exchange. Leaves without PT_TRACK are passed over. Gather: the leaves made
+ * clean. -EINVAL if a leaf crosses an end (its bits would be lost). */
+int pt_dirty_read_clear(struct pt *pt, uint64_t ia, uint64_t len, uint64_t *bitmap,
+                        struct pt_gather *g);
+/* Accessed: true in *young if any leaf that touches the range had its access flag; flags are
+ * cleared. -EOPNOTSUPP without live.hw_af. */
+int pt_age(struct pt *pt, uint64_t ia, uint64_t len, bool *young, struct pt_gather *g);
+
+/* All tables below the root to g->freed, root entries cleared; g->all set. Cannot fail. */
+void pt_clear(struct pt *pt, struct pt_gather *g);
+
+/* Hardware's view: register fields for a walker that is to use this tree. */
+uint64_t pt_arm_vtcr(const struct pt *pt);   /* VTCR_EL2 (DDI0487 D23.2.206) without HA/HD */
+uint32_t pt_arm_ste_s2vtcr(const struct pt *pt); /* STE.S2T0SZ..S2PS, bits [178:160] (IHI0070 5.2) */
+uint64_t pt_arm_tcr_el2(const struct pt *pt);    /* TCR_EL2 for the EL2 regime (E2H=0) */
+#define PT_ARM_MAIR 0x000000000004ff44ull /* AttrIndx 0 Normal-NC 0x44, 1 Normal-WB 0xff, 2 Device-nGnRE 0x04 */
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Spaces: page tables that follow guest memory objects, or hold explicit mappings.
+ *
+ * A space has one tree and the invalidators of everything that walks it. Share mode: one space with
+ * the invalidators of the CPU and of the SMMU. Mirror mode: a space each.
+ *
+ * What may be done live is said by pt.cfg.live, the meet of all walkers' rules:
+ *   bbm 2             leaves are cut and merged hitless
+ *   less, and stalls  (every walker is a CPU) the whole leaf is broken, its neighbours put back
+ *   less, no stalls   (a device walks it) a change that needs a cut is refused: -EOPNOTSUPP. Give
+ *                     the space max_leaf = 4096 (or 2M, for changes of whole 2M blocks) before it
+ *                     is filled, and no cut is needed.
+ *
+ * Concurrency: faults and lookups of several CPUs run beside each other (they share the lock, and
+ * install leaves by compare-exchange); everything that takes away, cuts or merges has the lock alone.
+ */
+#ifndef TENON_SPACE_H
+#define TENON_SPACE_H
+
+#include <tenon/gmem.h>
+#include <tenon/pt.h>
+
+/*
+ * Makes walkers forget. `issue` starts invalidating everything in `g` for the tree (called with the
+ * space lock held; may batch commands); `wait` returns once every earlier issue of this invalidator
+ * has completed: no walker uses, or has an access in flight through, an old entry. Both may be called
+ * on several CPUs at once.
+ */
+struct invalidator {
+    void (*issue)(struct invalidator *inv, const struct pt_gather *g);
+    void (*wait)(struct invalidator *inv);
+};
+
+enum space_kind { SPACE_CPU, SPACE_IO };
+/* What the tree is filled by: decided by the first binding, iommu_map, or map of RAM. */
+enum space_use {
+    SPACE_FRESH,
+    SPACE_FOLLOWS, /* bindings and space_map: nothing is pinned, changes follow the objects */
+    SPACE_PINNED,  /* iommu_map: every frame in it is pinned (device registers apart) */
+};
+/* Which pages of an object a binding shows, and where. */
+enum space_view {
+    VIEW_GUEST, /* every page, at ia + ((page - first) << 12) */
+    VIEW_HOST,  /* only shared pages, each at ia == its frame's pa (the window) */
+};
+
+#define SPACE_WALKERS 2u
+#define SPACE_BINDINGS 8u
+#define SPACE_RESERVE 8u /* table pages that a binding keeps at hand between changes */
+
+struct binding {
+    struct follower f; /* first: container of the ops */
+    struct space *space; /* NULL: slot is free */
+    enum space_view view;
+    uint64_t ia; /* VIEW_GUEST: where page `first` stands */
+    uint64_t first, n;
+    uint32_t prot;
+    bool prefill;
+    /* Of the change under way; under gm->lock, `busy_*` under the space lock too. */
+    bool issued, busy;
+    uint64_t busy_ia, busy_last; /* neighbours that are out until gain: faults there retry */
+    struct pt_pool reserve;
+    struct pt_gather gather;
+};
+
+/* Many at once (faults, lookups), or one alone (changes). Waiting changes go before new faults. */
+struct space_lock {
+    struct port_lock turn;
+    uint32_t writer, readers;
+};
+
+struct space {
+    struct pt pt;
+    enum space_kind kind;
+    enum space_use use;
+    struct invalidator *walker[SPACE_WALKERS];
+    struct space_lock lock;
+    struct port_lock map_lock; /* outside lock: explicit map and unmap, one at a time */
+    uint64_t max_leaf;         /* 0: no cap. 4096: pre-cut (D6). Set it before anything is mapped */
+    struct binding binding[SPACE_BINDINGS];
+    /* counters */
+    uint64_t cuts, merges, refreshes, faults;
+};
+
+/* Takes a root from the table pool. -ENOMEM, or -EINVAL for cfg. */
+int space_init(struct space *s, enum space_kind kind, const struct pt_config *cfg);
+/* Adds a walker of this tree; its live rules must already be met in cfg.live. -ENOSPC; -EEXIST. */
+int space_add_walker(struct space *s, struct invalidator *inv);
+/* The caller made sure that the hardware no longer walks and holds nothing. -ENOENT. */
+int space_remove_walker(struct space *s, struct invalidator *inv);
+/* Unbinds, and frees every table, root included. The caller made sure that no walker is left.
+ * Cannot fail. */
+void space_destroy(struct space *s);
+
+/*
+ * Bind pages [first, first+n) of an object: follow it from now on. prefill maps everything now (in
+ * the largest legal leaves), otherwise faults and hints do (CPU only). Binding takes table pages
+ * only. -EINVAL alignment, prot, or a lazy I/O binding; -EFAULT outside the object; -ERANGE;
+ * -EBUSY object not scrubbed or going, or a space of pinned maps; -EEXIST something is mapped or
+ * bound there; -ENOSPC; -ENOMEM. Nothing changed on error.
+ */
+int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t ia, uint64_t first,
+               uint64_t n, uint32_t prot, bool prefill);
+/* Unmaps every binding of the object here and stops following. -ENOENT. Never fails otherwise, never
+ * allocates; no walker uses the old translations on return. */
+int space_unbind(struct space *s, struct gmem *gm);
+
+/*
+ * Explicit mappings (host RAM, device registers). Ownership and pins are the caller's business,
+ * before map and after unmap. space_unmap cuts at its edges, live, on every walker, and returns when
+ * the invalidation completed. Errors as pt_map, pt_cut, pt_break; also -ENOMEM, -EBUSY (unmap) or
+ * -EEXIST (map) where a binding stands, -EPERM in a space of pinned maps (iommu_map's) except for
+ * what is not memory (device registers).
+ */
+int space_map(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot);
+int space_unmap(struct space *s, uint64_t ia, uint64_t len);
+/* Merge what is uniform in the range (hitless only); nothing where a binding stands. */
+void space_merge(struct space *s, uint64_t ia, uint64_t len);
+
+/*
+ * A CPU's stage-2 fault. 0: mapped (or was already): run again. -EAGAIN: the page is in change: run
+ * again. -EFAULT: nothing is bound there. -EPERM: bound, but this access is not allowed (VIEW_HOST:
+ * the page is private). -ENOMEM. Parallel faults on several CPUs are fine. Maps the largest legal
+ * leaf; hints followers.
+ */
+int space_fault(struct space *s, uint64_t ia, uint32_t access);
+
+int space_lookup(struct space *s, uint64_t ia, struct pt_leaf *leaf);
+/* Table pages in the tree (root too) and in reserves: with frame_tables_free() a constant sum. */
+uint64_t space_tables(struct space *s);
+
+/* ---- audit.c ---- */
+/* Why a leaf is wrong; static words, NULL: it is right. */
+typedef const char *(*space_audit_fn)(void *ctx, const struct pt_leaf *leaf, uint64_t pa);
+struct space_audit {
+    uint64_t leaves, pages, tables, violations;
+    const char *first;    /* what is wrong with the first violation */
+    uint64_t first_ia, first_pa;
+};
+/*
+ * Walks the whole tree: each 4K frame of each leaf must be one that `user` may use (owner or
+ * borrower) and no table; each table page must be a table frame of the hypervisor. What the frame
+ * table does not cover (device registers) is given to `device`, if not NULL, leaf by leaf; NULL: such
+ * a leaf is wrong. Counts are added to *a. Takes the lock as a fault does.
+ */
+void space_audit(struct space *s, owner_t user, space_audit_fn device, void *ctx,
+                 struct space_audit *a);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The frame table: who owns, borrows and pins each 4K frame. */
+#include <tenon/errno.h>
+#include <tenon/port.h>
+
+#include "mem/frame_table.h"
+
+struct frame_table frame_all;
+
+void frames_init(uint64_t base, uint64_t npages, struct frame *table, owner_t owner)
+{
+    frame_all = (struct frame_table){.base = base, .n = npages, .frame = table};
+    frame_pools_reset();
+    for (uint64_t i = 0; i < npages; i++) {
+        table[i] = (struct frame){.owner = owner};
+    }
+}
+
+uint64_t frames_base(void)
+{
+    return frame_all.base;
+}
+
+uint64_t frames_count(void)
+{
+    return frame_all.n;
+}
+
+bool frame_valid(uint64_t pa)
+{
+    return pa >= frame_all.base && (pa - frame_all.base) >> PAGE_SHIFT < frame_all.n;
+}
+
+struct frame frame_get(uint64_t pa)
+{
+    port_lock(&frame_all.lock);
+    struct frame f = *frame_at(pa);
+    port_unlock(&frame_all.lock);
+    return f;
+}
+
+void frames_set_owner(uint64_t pa, uint64_t n, owner_t owner)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        *frame_at(pa + (i << PAGE_SHIFT)) = (struct frame){.owner = owner};
+    }
+}
+
+/* The range [pa, pa + n frames) lies in the table; written so that nothing wraps. */
+static int range_check(uint64_t pa, uint64_t n)
+{
+    if ((pa & (PAGE_SIZE - 1)) != 0 || n == 0) {
+        return -EINVAL;
+    }
+    if (!frame_valid(pa) || n > frame_all.n - ((pa - frame_all.base) >> PAGE_SHIFT)) {
+        return -EFAULT;
+    }
+    return 0;
+}
+
+static bool settled(const struct frame *f)
+{
+    return (f->flags & (FRAME_TABLE | FRAME_DIRTY | FRAME_HELD)) == 0 &&
+           f->state != FRAME_POISONED;
+}
+
+static bool pinned(const struct frame *f)
+{
+    return f->pins != 0 || f->borrower_pins != 0;
+}
+
+/* Every frame is owner's, lent to `borrower` (OWNER_NONE: to nobody), and at rest. */
+static int check_all(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower, bool pins_too)
+{
+    const struct frame *f = frame_at(pa);
+
+    for (uint64_t i = 0; i < n; i++) {
+        if (f[i].owner != owner) {
+            return -EPERM;
+        }
+        if (!settled(&f[i])) {
+            return -EBUSY;
+        }
+        if (f[i].borrower != borrower) {
+            /* Lent to somebody: busy. Not lent, or to another, where it should be: no right. */
+            return borrower == OWNER_NONE ? -EBUSY : -EPERM;
+        }
+        if (pins_too && pinned(&f[i])) {
+            return -EBUSY;
+        }
+    }
+    return 0;
+}
+
+int frames_donate(uint64_t pa, uint64_t n, owner_t from, owner_t to)
+{
+    int err = range_check(pa, n);
+
+    if (err != 0) {
+        return err;
+    }
+    if (from == to || from == OWNER_NONE || to == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    err = check_all(pa, n, from, OWNER_NONE, true);
+    if (err == 0) {
+        struct frame *f = frame_at(pa);
+
+        for (uint64_t i = 0; i < n; i++) {
+            f[i].owner = to;
+        }
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+static void set_borrower(uint64_t pa, uint64_t n, owner_t borrower)
+{
+    struct frame *f = frame_at(pa);
+
+    for (uint64_t i = 0; i < n; i++) {
+        f[i].borrower = borrower;
+        f[i].state = borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED;
+    }
+}
+
+int frames_share(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
+{
+    int err = range_check(pa, n);
+
+    if (err != 0) {
+        return err;
+    }
+    if (owner == borrower || owner == OWNER_NONE || borrower == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    /* A pin of the owner is no obstacle: lending moves nothing. */
+    err = check_all(pa, n, owner, OWNER_NONE, false);
+    if (err == 0) {
+        set_borrower(pa, n, borrower);
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+int frames_unshare(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
+{
+    int err = range_check(pa, n);
+
+    if (err != 0) {
+        return err;
+    }
+    if (owner == borrower || owner == OWNER_NONE || borrower == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    err = check_all(pa, n, owner, borrower, true);
+    if (err == 0) {
+        set_borrower(pa, n, OWNER_NONE);
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+int frames_pin(uint64_t pa, uint64_t n, owner_t who)
+{
+    int err = range_check(pa, n);
+
+    if (err != 0) {
+        return err;
+    }
+    if (who == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    struct frame *f = frame_at(pa);
+
+    for (uint64_t i = 0; i < n && err == 0; i++) {
+        bool owns = f[i].owner == who;
+
+        if (!owns && f[i].borrower != who) {
+            err = -EPERM;
+        } else if (!settled(&f[i])) {
+            err = -EBUSY;
+        } else if ((owns ? f[i].pins : f[i].borrower_pins) == FRAME_PINS_MAX) {
+            err = -ENOSPC;
+        }
+    }
+    for (uint64_t i = 0; i < n && err == 0; i++) {
+        if (f[i].owner == who) {
+            f[i].pins = (f[i].pins + 1u) & FRAME_PINS_MAX;
+        } else {
+            f[i].borrower_pins = (f[i].borrower_pins + 1u) & FRAME_PINS_MAX;
+        }
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+int frames_unpin(uint64_t pa, uint64_t n, owner_t who)
+{
+    int err = range_check(pa, n);
+
+    if (err != 0) {
+        return err;
+    }
+    if (who == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    struct frame *f = frame_at(pa);
+
+    for (uint64_t i = 0; i < n && err == 0; i++) {
+        bool owns = f[i].owner == who;
+
+        if (!owns && f[i].borrower != who) {
+            err = -EPERM;
+        } else if ((owns ? f[i].pins : f[i].borrower_pins) == 0) {
+            err = -EINVAL;
+        }
+    }
+    for (uint64_t i = 0; i < n && err == 0; i++) {
+        if (f[i].owner == who) {
+            f[i].pins = (f[i].pins - 1u) & FRAME_PINS_MAX;
+        } else {
+            f[i].borrower_pins = (f[i].borrower_pins - 1u) & FRAME_PINS_MAX;
+        }
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+bool frame_may_use(uint64_t pa, owner_t who)
+{
+    if (!frame_valid(pa) || who == OWNER_NONE) {
+        return false;
+    }
+    struct frame f = frame_get(pa);
+
+    /* Held frames are still the owner's; only tables, dirty and poisoned ones are nobody's. */
+    return (f.flags & (FRAME_TABLE | FRAME_DIRTY)) == 0 && f.state != FRAME_POISONED &&
+           (f.owner == who || f.borrower == who);
+}
+
+int frames_hold(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
+{
+    int err = range_check(pa, n);
+
+    if (err != 0) {
+        return err;
+    }
+    if (owner == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    err = check_all(pa, n, owner, borrower, true);
+    if (err == 0) {
+        struct frame *f = frame_at(pa);
+
+        for (uint64_t i = 0; i < n; i++) {
+            f[i].flags |= FRAME_HELD;
+        }
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+static void unhold_locked(uint64_t pa, uint64_t n)
+{
+    struct frame *f = frame_at(pa);
+
+    for (uint64_t i = 0; i < n; i++) {
+        if ((f[i].flags & FRAME_HELD) == 0) {
+            port_panic("frame: end of a change that never began");
+        }
+        f[i].flags &= (uint32_t)~FRAME_HELD & 0xfu;
+    }
+}
+
+void frames_unhold(uint64_t pa, uint64_t n)
+{
+    port_lock(&frame_all.lock);
+    unhold_locked(pa, n);
+    port_unlock(&frame_all.lock);
+}
+
+void frames_lend(uint64_t pa, uint64_t n, owner_t borrower)
+{
+    port_lock(&frame_all.lock);
+    unhold_locked(pa, n);
+    set_borrower(pa, n, borrower);
+    port_unlock(&frame_all.lock);
+}
+
+static bool same(const struct frame *a, const struct frame *b)
+{
+    return a->owner == b->owner && a->borrower == b->borrower && a->pins == b->pins &&
+           a->borrower_pins == b->borrower_pins && a->state == b->state && a->flags == b->flags;
+}
+
+bool frames_run(uint64_t pa, struct frame *run, uint64_t *last)
+{
+    if (!frame_valid(pa)) {
+        return false;
+    }
+    port_lock(&frame_all.lock);
+    uint64_t i = (pa - frame_all.base) >> PAGE_SHIFT;
+    uint64_t j = i + 1;
+
+    *run = frame_all.frame[i];
+    while (j < frame_all.n && same(&frame_all.frame[j], run)) {
+        j++;
+    }
+    port_unlock(&frame_all.lock);
+    *last = frame_all.base + (j << PAGE_SHIFT) - 1;
+    return true;
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The two pools: 4K table pages (a bitmap each region) and 2 MiB chunks (the frame table itself). */
+#include <stddef.h>
+
+#include <tenon/errno.h>
+
+#include "mem/frame_table.h"
+
+void *memset(void *dst, int c, size_t n);
+
+struct table_region {
+    uint64_t pa;
+    uint64_t n;
+    uint64_t free;
+    uint64_t hint;   /* word of the bitmap where the last page was found */
+    uint64_t *words; /* bit set: free, and zeroed */
+};
+struct chunk_region {
+    uint64_t pa;
+    uint64_t n;
+    uint64_t free;
+    uint64_t hint; /* every chunk below is taken */
+};
+static struct {
+    struct table_region table[FRAME_POOLS];
+    struct chunk_region chunk[FRAME_POOLS];
+    uint32_t ntable, nchunk;
+    struct port_lock lock; /* table pages; chunks are under the frame table's lock */
+} pools;
+
+void frame_pools_reset(void)
+{
+    memset(&pools, 0, sizeof(pools));
+}
+
+/* ---- table pages ---- */
+
+int frame_pool_add_tables(uint64_t pa, uint64_t n)
+{
+    if (pools.ntable == FRAME_POOLS) {
+        return -ENOSPC;
+    }
+    /* The bitmap takes the first pages: one for 32768. */
+    uint64_t bits_per_page = PAGE_SIZE * 8;
+    uint64_t own = (n + bits_per_page - 1) / bits_per_page;
+
+    if ((pa & (PAGE_SIZE - 1)) != 0 || n <= own || !frame_valid(pa) ||
+        !frame_valid(pa + ((n - 1) << PAGE_SHIFT))) {
+        return -EINVAL;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t p = pa + (i << PAGE_SHIFT);
+
+        *frame_at(p) = (struct frame){.owner = OWNER_HYP, .flags = FRAME_TABLE};
+        memset(port_va(p), 0, PAGE_SIZE);
+        port_clean(port_va(p), PAGE_SIZE);
+    }
+    struct table_region *r = &pools.table[pools.ntable];
+
+    *r = (struct table_region){
+        .pa = pa + (own << PAGE_SHIFT), .n = n - own, .free = n - own, .words = port_va(pa)};
+    for (uint64_t i = 0; i < r->n; i++) {
+        r->words[i / 64] |= 1ull << (i % 64);
+    }
+    pools.ntable++;
+    return 0;
+}
+
+uint64_t frame_tables_free(void)
+{
+    uint64_t n = 0;
+
+    port_lock(&pools.lock);
+    for (uint32_t i = 0; i < pools.ntable; i++) {
+        n += pools.table[i].free;
+    }
+    port_unlock(&pools.lock);
+    return n;
+}
+
+static uint64_t take_one(struct table_region *r)
+{
+    uint64_t nwords = (r->n + 63) / 64;
+
+    if (r->free == 0) {
+        return 0;
+    }
+    for (uint64_t k = 0; k < nwords; k++) {
+        uint64_t w = (r->hint + k) % nwords;
+
+        if (r->words[w] != 0) {
+            unsigned bit = (unsigned)__builtin_ctzll(r->words[w]);
+
+            r->words[w] &= r->words[w] - 1;
+            r->hint = w;
+            r->free--;
+            return r->pa + ((w * 64 + bit) << PAGE_SHIFT);
+        }
+    }
+    return 0;
+}
+
+int frame_tables_reserve(struct pt_pool *pool, uint32_t n)
+{
+    port_lock(&pools.lock);
+    uint64_t have = 0;
+
+    for (uint32_t i = 0; i < pools.ntable; i++) {
+        have += pools.table[i].free;
+    }
+    if (have < n) {
+        port_unlock(&pools.lock);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < pools.ntable && n != 0;) {
+        uint64_t pa = take_one(&pools.table[i]);
+
+        if (pa == 0) {
+            i++;
+            continue;
+        }
+        pt_pool_push(pool, pa);
+        n--;
+    }
+    port_unlock(&pools.lock);
+    return 0;
+}
+
+uint64_t frame_tables_root(uint32_t n)
+{
+    uint64_t found = 0;
+
+    if (n == 0 || n > 64 || (n & (n - 1)) != 0) {
+        return 0;
+    }
+    uint64_t run = n == 64 ? ~0ull : (1ull << n) - 1;
+
+    port_lock(&pools.lock);
+    for (uint32_t i = 0; i < pools.ntable && found == 0; i++) {
+        struct table_region *r = &pools.table[i];
+
+        /* Alignment is the address's, not the bitmap's: step by page until aligned, then by n. */
+        uint64_t k = (n - ((r->pa >> PAGE_SHIFT) & (n - 1))) & (n - 1);
+
+        for (; k + n <= r->n; k += n) {
+            uint64_t w = k / 64;
+            unsigned b = (unsigned)(k % 64);
+            uint64_t lo = run << b;
+            uint64_t hi = b == 0 ? 0 : run >> (64 - b);
+
+            if ((r->words[w] & lo) == lo && (hi == 0 || (r->words[w + 1] & hi) == hi)) {
+                r->words[w] &= ~lo;
+                if (hi != 0) {
+                    r->words[w + 1] &= ~hi;
+                }
+                r->free -= n;
+                found = r->pa + (k << PAGE_SHIFT);
+                break;
+            }
+        }
+    }
+    port_unlock(&pools.lock);
+    return found;
+}
+
+void frame_tables_put(uint64_t pa, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t p = pa + ((uint64_t)i << PAGE_SHIFT);
+
+        /* Zeroed before it is free: whoever takes it may rely on that. */
+        memset(port_va(p), 0, PAGE_SIZE);
+        port_lock(&pools.lock);
+        for (uint32_t k = 0; k < pools.ntable; k++) {
+            struct table_region *r = &pools.table[k];
+
+            if (p >= r->pa && (p - r->pa) >> PAGE_SHIFT < r->n) {
+                uint64_t bit = (p - r->pa) >> PAGE_SHIFT;
+
+                if ((r->words[bit / 64] >> (bit % 64) & 1) != 0) {
+                    port_panic("frame: table page freed twice");
+                }
+                r->words[bit / 64] |= 1ull << (bit % 64);
+                r->free++;
+                p = 0;
+                break;
+            }
+        }
+        port_unlock(&pools.lock);
+        if (p != 0) {
+            port_panic("frame: not a table page of the pool");
+        }
+    }
+}
+
+void frame_tables_release(struct pt_pool *pool)
+{
+    uint64_t pa;
+
+    while ((pa = pt_pool_pop(pool)) != 0) {
+        frame_tables_put(pa, 1);
+    }
+}
+
+/* ---- chunks ---- */
+
+/* The region that holds all of [pa, pa + n chunks), or NULL. */
+static struct chunk_region *region_of(uint64_t pa, uint64_t n)
+{
+    for (uint32_t k = 0; k < pools.nchunk; k++) {
+        struct chunk_region *r = &pools.chunk[k];
+        uint64_t i = (pa - r->pa) >> CHUNK_SHIFT;
+
+        if (pa >= r->pa && i < r->n && n <= r->n - i) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static void give_chunk(struct chunk_region *r, uint64_t i, uint32_t flags)
+{
+    struct frame *f = frame_at(r->pa + (i << CHUNK_SHIFT));
+
+    for (uint64_t k = 0; k < CHUNK_PAGES; k++) {
+        f[k] = (struct frame){.owner = OWNER_NONE, .flags = flags & 0xfu};
+    }
+    r->free++;
+    if (i < r->hint) {
+        r->hint = i;
+    }
+}
+
+int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
+{
+    if ((pa & (CHUNK_SIZE - 1)) != 0 || nchunks == 0 || !frame_valid(pa) ||
+        nchunks > (frame_all.n - ((pa - frame_all.base) >> PAGE_SHIFT)) / CHUNK_PAGES) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    for (uint64_t i = 0; i < nchunks * CHUNK_PAGES; i++) {
+        const struct frame *f = frame_at(pa) + i;
+
+        if (f->owner == OWNER_NONE || f->borrower != OWNER_NONE || f->pins != 0 ||
+            f->borrower_pins != 0 || f->state != FRAME_OWNED ||
+            (f->flags & (FRAME_TABLE | FRAME_HELD)) != 0) {
+            port_unlock(&frame_all.lock);
+            return -EBUSY;
+        }
+    }
+    struct chunk_region *r = region_of(pa, nchunks); /* chunks that were removed come back */
+
+    if (r == NULL) {
+        if (pools.nchunk == FRAME_POOLS) {
+            port_unlock(&frame_all.lock);
+            return -ENOSPC;
+        }
+        r = &pools.chunk[pools.nchunk++];
+        *r = (struct chunk_region){.pa = pa, .n = nchunks};
+    }
+    for (uint64_t i = 0; i < nchunks; i++) {
+        give_chunk(r, ((pa - r->pa) >> CHUNK_SHIFT) + i, dirty ? FRAME_DIRTY : 0);
+    }
+    port_unlock(&frame_all.lock);
+    return 0;
+}
+
+uint64_t frame_chunks_free(void)
+{
+    uint64_t n = 0;
+
+    port_lock(&frame_all.lock);
+    for (uint32_t i = 0; i < pools.nchunk; i++) {
+        n += pools.chunk[i].free;
+    }
+    port_unlock(&frame_all.lock);
+    return n;
+}
+
+static uint64_t chunk_pa(const struct chunk_region *r, uint64_t i)
+{
+    return r->pa + (i << CHUNK_SHIFT);
+}
+
+static bool chunk_is_free(const struct chunk_region *r, uint64_t i)
+{
+    return frame_at(chunk_pa(r, i))->owner == OWNER_NONE;
+}
+
+static void take_chunk(struct chunk_region *r, uint64_t i, owner_t owner)
+{
+    struct frame *f = frame_at(chunk_pa(r, i));
+
+    for (uint64_t k = 0; k < CHUNK_PAGES; k++) {
+        f[k].owner = owner;
+    }
+    r->free--;
+    if (i == r->hint) {
+        r->hint++;
+    }
+}
+
+/* First run of n free chunks whose address is aligned; r->n when there is none. */
+static uint64_t find_run(const struct chunk_region *r, uint64_t n, uint64_t align)
+{
+    uint64_t len = 0;
+
+    if (r->free < n) {
+        return r->n;
+    }
+    for (uint64_t i = r->hint; i < r->n; i++) {
+        if (!chunk_is_free(r, i) || (len == 0 && (chunk_pa(r, i) & (align - 1)) != 0)) {
+            len = 0;
+            continue;
+        }
+        if (++len == n) {
+            return i + 1 - n;
+        }
+    }
+    return r->n;
+}
+
+static bool alloc_run(uint64_t n, uint64_t align, owner_t owner, uint64_t *out)
+{
+    for (uint32_t k = 0; k < pools.nchunk; k++) {
+        struct chunk_region *r = &pools.chunk[k];
+        uint64_t at = find_run(r, n, align);
+
+        if (at != r->n) {
+            for (uint64_t i = 0; i < n; i++) {
+                out[i] = chunk_pa(r, at + i);
+                take_chunk(r, at + i, owner);
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+int frame_chunks_alloc(uint64_t n, uint64_t align, owner_t owner, uint64_t *out)
+{
+    uint64_t have = 0;
+
+    if (n == 0 || owner == OWNER_NONE || align < CHUNK_SIZE || (align & (align - 1)) != 0) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    for (uint32_t k = 0; k < pools.nchunk; k++) {
+        have += pools.chunk[k].free;
+    }
+    if (have < n) {
+        port_unlock(&frame_all.lock);
+        return -ENOMEM;
+    }
+    if (!alloc_run(n, align, owner, out) && !alloc_run(n, CHUNK_SIZE, owner, out)) {
+        uint64_t got = 0;
+
+        for (uint32_t k = 0; k < pools.nchunk; k++) {
+            struct chunk_region *r = &pools.chunk[k];
+
+            for (uint64_t i = r->hint; i < r->n && got < n; i++) {
+                if (chunk_is_free(r, i)) {
+                    out[got++] = chunk_pa(r, i);
+                    take_chunk(r, i, owner);
+                }
+            }
+        }
+    }
+    port_unlock(&frame_all.lock);
+    return 0;
+}
+
+int frame_chunk_free(uint64_t pa, owner_t owner)
+{
+    int err = 0;
+
+    if ((pa & (CHUNK_SIZE - 1)) != 0 || owner == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    struct chunk_region *r = region_of(pa, 1);
+
+    if (r == NULL) {
+        port_unlock(&frame_all.lock);
+        return -EFAULT;
+    }
+    struct frame *f = frame_at(pa);
+
+    for (uint64_t i = 0; i < CHUNK_PAGES && err == 0; i++) {
+        if (f[i].owner != owner) {
+            err = -EPERM;
+        } else if (f[i].borrower != OWNER_NONE || f[i].pins != 0 || f[i].borrower_pins != 0 ||
+                   f[i].state != FRAME_OWNED || (f[i].flags & FRAME_TABLE) != 0) {
+            err = -EBUSY;
+        }
+    }
+    if (err == 0) {
+        give_chunk(r, (pa - r->pa) >> CHUNK_SHIFT, FRAME_DIRTY);
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+int frame_pool_remove_chunks(uint64_t pa, uint64_t nchunks, owner_t to)
+{
+    int err = 0;
+
+    if ((pa & (CHUNK_SIZE - 1)) != 0 || nchunks == 0 || to == OWNER_NONE) {
+        return -EINVAL;
+    }
+    port_lock(&frame_all.lock);
+    struct chunk_region *r = region_of(pa, nchunks);
+
+    if (r == NULL) {
+        port_unlock(&frame_all.lock);
+        return -EFAULT;
+    }
+    uint64_t first = (pa - r->pa) >> CHUNK_SHIFT;
+
+    for (uint64_t i = 0; i < nchunks && err == 0; i++) {
+        err = chunk_is_free(r, first + i) ? 0 : -EBUSY;
+    }
+    for (uint64_t i = 0; i < nchunks && err == 0; i++) {
+        take_chunk(r, first + i, to);
+    }
+    if (err == 0 && nchunks == r->n) {
+        *r = pools.chunk[--pools.nchunk];
+    }
+    port_unlock(&frame_all.lock);
+    return err;
+}
+
+void frame_scrub(uint64_t pa)
+{
+    pa &= ~(CHUNK_SIZE - 1);
+    for (uint64_t i = 0; i < CHUNK_PAGES; i++) {
+        uint64_t p = pa + (i << PAGE_SHIFT);
+
+        if ((frame_get(p).flags & FRAME_DIRTY) == 0) {
+            continue;
+        }
+        memset(port_va(p), 0, PAGE_SIZE);
+        /* The next user may start with caches off: what it reads must be the zeros. */
+        port_clean(port_va(p), PAGE_SIZE);
+        port_lock(&frame_all.lock);
+        frame_at(p)->flags &= (uint32_t)~FRAME_DIRTY & 0xfu;
+        port_unlock(&frame_all.lock);
+    }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of guest memory objects share. */
+#ifndef MEM_STATE_H
+#define MEM_STATE_H
+
+#include <tenon/gmem.h>
+
+/* Under gm->lock; readers may run beside it. All pages were in `from`. */
+void gmem_set_state(struct gmem *gm, uint64_t page, uint64_t n, enum gmem_state from,
+                    enum gmem_state to);
+
+/* Pages from `page` to the end of its chunk, at most n. */
+static inline uint64_t gmem_in_chunk(uint64_t page, uint64_t n)
+{
+    uint64_t left = CHUNK_PAGES - (page & (CHUNK_PAGES - 1));
+
+    return n < left ? n : left;
+}
+
+static inline uint64_t gmem_at(const uint64_t *chunks, uint64_t page)
+{
+    return chunks[page / CHUNK_PAGES] + ((page & (CHUNK_PAGES - 1)) << PAGE_SHIFT);
+}
+
+static inline uint64_t gmem_nchunks(const struct gmem *gm)
+{
+    return gm->npages / CHUNK_PAGES;
+}
+
+#endif

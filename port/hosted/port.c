@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The port for a process: addresses, entries, locks, time, log. */
+#include "hosted.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "tenon/port.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define HOSTED_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HOSTED_TSAN 1
+#endif
+#endif
+#ifndef HOSTED_TSAN
+#define HOSTED_TSAN 0
+#endif
+
+static unsigned char *arena;
+static const struct hosted_hook *hook;
+static bool quiet;
+
+__attribute__((constructor)) static void arena_map(void)
+{
+    void *p = mmap(NULL, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED) {
+        perror("hosted arena");
+        abort();
+    }
+    arena = p;
+}
+
+void *hosted_arena(void)
+{
+    return arena;
+}
+
+void *port_va(uint64_t pa)
+{
+    if (__builtin_expect(pa - HOSTED_BASE >= HOSTED_SIZE, 0)) {
+        fprintf(stderr, "port_va: %#llx is no memory\n", (unsigned long long)pa);
+        abort();
+    }
+    return arena + (pa - HOSTED_BASE);
+}
+
+uint64_t port_pa(const void *va)
+{
+    uint64_t off = (uint64_t)((const unsigned char *)va - arena);
+
+    if (__builtin_expect(off >= HOSTED_SIZE, 0)) {
+        fprintf(stderr, "port_pa: %p is outside the arena\n", va);
+        abort();
+    }
+    return HOSTED_BASE + off;
+}
+
+void hosted_set_hook(const struct hosted_hook *h)
+{
+    __atomic_store_n(&hook, h, __ATOMIC_RELEASE);
+}
+
+static inline const struct hosted_hook *hooked(void)
+{
+    return __builtin_expect(__atomic_load_n(&hook, __ATOMIC_RELAXED) != NULL, 0)
+               ? __atomic_load_n(&hook, __ATOMIC_ACQUIRE)
+               : NULL;
+}
+
+/* Acquire stands for the address dependency from a table entry to the table's contents. */
+uint64_t port_pte_load(const uint64_t *e)
+{
+    return __atomic_load_n(e, __ATOMIC_ACQUIRE);
+}
+
+static void store_hooked(const struct hosted_hook *h, uint64_t *e, uint64_t v,
+                         enum hosted_kind kind)
+{
+    struct hosted_store s = {.e = e, .old = port_pte_load(e), .new = v, .kind = kind};
+
+    if (h->before) {
+        h->before(h->ctx, &s);
+    }
+    s.old = __atomic_exchange_n(e, v, __ATOMIC_ACQ_REL);
+    if (h->after) {
+        h->after(h->ctx, &s);
+    }
+}
+
+void port_pte_store(uint64_t *e, uint64_t v)
+{
+    const struct hosted_hook *h = hooked();
+
+    if (h) {
+        store_hooked(h, e, v, HOSTED_STORE);
+        return;
+    }
+    __atomic_store_n(e, v, __ATOMIC_RELEASE);
+}
+
+bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
+{
+    const struct hosted_hook *h = hooked();
+    struct hosted_store s = {.e = e, .old = *old, .new = v, .kind = HOSTED_CAS};
+    bool done;
+
+    if (h && h->before) {
+        h->before(h->ctx, &s);
+    }
+    done = __atomic_compare_exchange_n(e, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    if (done && h && h->after) {
+        h->after(h->ctx, &s);
+    }
+    return done;
+}
+
+#if defined(__x86_64__) && !HOSTED_TSAN
+/*
+ * Each 8-byte lane of an aligned vector store is stored whole on every x86-64 processor, which is
+ * all that port_pte_fill promises.
+ */
+typedef uint64_t vec __attribute__((vector_size(32), may_alias));
+
+__attribute__((target("avx2"))) static unsigned fill_vector(uint64_t *e, uint64_t first,
+                                                            uint64_t step, unsigned n)
+{
+    vec v = {first, first + step, first + 2 * step, first + 3 * step};
+    const uint64_t step4 = 4 * step;
+    unsigned i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        *(volatile vec *)(e + i) = v;
+        v += step4;
+    }
+    return i;
+}
+
+static bool have_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") != 0;
+}
+#else
+static unsigned fill_vector(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    (void)e, (void)first, (void)step, (void)n;
+    return 0;
+}
+
+static bool have_avx2(void)
+{
+    return false;
+}
+#endif
+
+void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    const struct hosted_hook *h = hooked();
+    unsigned i = 0;
+
+    if (h) {
+        for (; i < n; i++) {
+            store_hooked(h, &e[i], first + i * step, HOSTED_FILL);
+        }
+        return;
+    }
+    if (n >= 16 && have_avx2()) {
+        for (; ((uintptr_t)&e[i] & 31) != 0; i++) {
+            __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
+        }
+        i += fill_vector(&e[i], first + i * step, step, n - i);
+    }
+    for (; i < n; i++) {
+        __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
+    }
+}
+
+void port_publish(void)
+{
+    const struct hosted_hook *h = hooked();
+
+#if !HOSTED_TSAN /* which does not know fences: there the release order of port_pte_store() does it */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+    if (h && h->publish) {
+        h->publish(h->ctx);
+    }
+}
+
+void port_clean(const void *va, size_t len)
+{
+    const struct hosted_hook *h = hooked();
+
+    if (h && h->clean) {
+        h->clean(h->ctx, va, len);
+    }
+}
+
+void port_lock(struct port_lock *l)
+{
+    unsigned spins = 0;
+
+    while (__atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE) != 0) {
+        /* More threads than processors are usual in tests: let the holder run. */
+        if (++spins % 64 == 0) {
+            sched_yield();
+        }
+        port_relax();
+    }
+}
+
+void port_unlock(struct port_lock *l)
+{
+    __atomic_store_n(&l->word, 0, __ATOMIC_RELEASE);
+}
+
+void port_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+uint64_t port_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void hosted_log_quiet(bool q)
+{
+    quiet = q;
+}
+
+void port_log(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (quiet) {
+        return;
+    }
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+_Noreturn void port_panic(const char *why)
+{
+    fprintf(stderr, "panic: %s\n", why);
+    abort();
+}

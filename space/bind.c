@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Bindings: which pages of an object stand where in a space. */
+#include <stddef.h>
+
+#include "mem/state.h"
+#include "space/internal.h"
+
+/* ---- geometry ---- */
+
+static bool ranges_touch(uint64_t a, uint64_t alast, uint64_t b, uint64_t blast)
+{
+    return a <= blast && b <= alast;
+}
+
+/* The host's view stands where the frames are: both copies of every chunk, whole. */
+static bool window_overlaps(const struct gmem *gm, uint64_t ia, uint64_t last)
+{
+    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
+        if (ranges_touch(gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1), ia, last) ||
+            (gm->separate &&
+             ranges_touch(gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1), ia, last))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool binding_overlaps(const struct binding *b, uint64_t ia, uint64_t last)
+{
+    if (b->view == VIEW_GUEST) {
+        return ranges_touch(b->ia, b->ia + (binding_bytes(b) - 1), ia, last);
+    }
+    return window_overlaps(b->f.gm, ia, last);
+}
+
+bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page)
+{
+    if (b->view == VIEW_GUEST) {
+        if (ia < b->ia || ia - b->ia >= binding_bytes(b)) {
+            return false;
+        }
+        *page = b->first + ((ia - b->ia) >> PAGE_SHIFT);
+        return true;
+    }
+    const struct gmem *gm = b->f.gm;
+    uint64_t base = ia & ~(CHUNK_SIZE - 1);
+
+    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
+        if (gm->priv[k] == base || (gm->separate && gm->shared[k] == base)) {
+            *page = k * CHUNK_PAGES + ((ia - base) >> PAGE_SHIFT);
+            return *page >= b->first && *page - b->first < b->n;
+        }
+    }
+    return false;
+}
+
+/* The window's leaves stay inside a chunk: the chunk beside it may be another object's. */
+uint64_t binding_cap(const struct binding *b)
+{
+    uint64_t cap = b->space->max_leaf;
+
+    if (b->view == VIEW_HOST && (cap == 0 || cap > SIZE_2M)) {
+        cap = SIZE_2M;
+    }
+    return cap;
+}
+
+/* ---- filling ---- */
+
+/* Same frames for the guest: private and shared in place do not differ. */
+static bool moved(enum gmem_state s)
+{
+    return s == GMEM_SHARED;
+}
+
+/* From p, at most to end: pages in states that this view does not tell apart, with frames in one
+ * run. No leaf can then span a private/shared border, even where two chunks happen to be
+ * neighbours in memory. */
+static uint64_t next_run(const struct binding *b, uint64_t p, uint64_t end, bool *shown)
+{
+    const struct gmem *gm = b->f.gm;
+    enum gmem_state s = gmem_state(gm, p);
+    const uint64_t *chunks = moved(s) ? gm->shared : gm->priv;
+    uint64_t q = p;
+
+    *shown = b->view == VIEW_GUEST || s != GMEM_PRIVATE;
+    while (q < end) {
+        enum gmem_state t = gmem_state(gm, q);
+
+        if (b->view == VIEW_GUEST ? moved(t) != moved(s) : t != s) {
+            break;
+        }
+        uint64_t stop = gmem_run_end(gm, q);
+
+        stop = stop < end ? stop : end;
+        /* Through the chunks of this run, as long as they are neighbours. */
+        while (q < stop) {
+            if (q != p && q % CHUNK_PAGES == 0 &&
+                chunks[q / CHUNK_PAGES] != chunks[q / CHUNK_PAGES - 1] + CHUNK_SIZE) {
+                return q;
+            }
+            q += gmem_in_chunk(q, stop - q);
+        }
+    }
+    return q;
+}
+
+int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
+{
+    const struct gmem *gm = b->f.gm;
+    uint64_t end = page + n;
+    bool shown;
+
+    for (uint64_t p = page, q; p < end; p = q) {
+        q = next_run(b, p, end, &shown);
+        if (!shown) {
+            continue;
+        }
+        uint64_t pa = gmem_frame(gm, p);
+        uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, p) : pa;
+        int err = pt_map(&b->space->pt, ia, pa, (q - p) << PAGE_SHIFT, b->prot, binding_cap(b),
+                         pool);
+
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Upper bound of table pages for mapping the pages, in any state, or for cutting at both ends of
+ * them (or putting back what was broken around them), walked by chunks and not by pages. `copies`:
+ * in how many places a chunk may stand, for the host's view.
+ */
+uint32_t binding_need(const struct binding *b, uint64_t page, uint64_t n, uint32_t copies)
+{
+    const struct gmem *gm = b->f.gm;
+    unsigned start = b->space->pt.cfg.start_level;
+    uint32_t upper = start == 0 ? 2 : (start == 1 ? 1 : 0);
+    bool guest = b->view == VIEW_GUEST;
+    bool big = space_leaf_ok(b->space, SIZE_2M) && (!guest || binding_big(b));
+    uint64_t last_gig = ~0ull;
+    uint32_t need = 0;
+
+    for (uint64_t p = page, m; p < page + n; p += m) {
+        m = gmem_in_chunk(p, page + n - p);
+        if (!guest) {
+            need += copies * (upper + 1);
+            continue;
+        }
+        uint64_t ia = binding_ia(b, p);
+        uint64_t last = ia + (m << PAGE_SHIFT) - 1;
+
+        need += ia / SIZE_1G != last_gig ? upper : 0;
+        need += ia / SIZE_1G != last / SIZE_1G ? upper : 0;
+        last_gig = last / SIZE_1G;
+        if (!big) {
+            need += (uint32_t)(last / SIZE_2M - ia / SIZE_2M) + 1;
+        } else if (m != CHUNK_PAGES || !gmem_uniform(gm, p, m, true)) {
+            need++;
+        }
+    }
+    return need;
+}
+
+/* ---- bind ---- */
+
+static bool place_taken(const struct binding *b)
+{
+    const struct space *s = b->space;
+    const struct gmem *gm = b->f.gm;
+
+    if (b->view == VIEW_GUEST) {
+        uint64_t last = b->ia + (binding_bytes(b) - 1);
+
+        for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
+            if (&s->binding[i] != b && s->binding[i].space != NULL &&
+                binding_overlaps(&s->binding[i], b->ia, last)) {
+                return true;
+            }
+        }
+        return space_mapped(s, b->ia, last);
+    }
+    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
+        for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
+            const struct binding *o = &s->binding[i];
+
+            if (o == b || o->space == NULL) {
+                continue;
+            }
+            /* The same object twice is an overlap with itself. */
+            if (o->view == VIEW_HOST ? o->f.gm == gm
+                                     : binding_overlaps(o, gm->priv[k],
+                                                        gm->priv[k] + (CHUNK_SIZE - 1)) ||
+                                           (gm->separate &&
+                                            binding_overlaps(o, gm->shared[k],
+                                                             gm->shared[k] + (CHUNK_SIZE - 1)))) {
+                return true;
+            }
+        }
+        if (space_mapped(s, gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1)) ||
+            (gm->separate &&
+             space_mapped(s, gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes every page of the binding out of the tree; lock held alone. */
+static void unmap_binding(struct binding *b, struct pt_gather *g)
+{
+    struct space *s = b->space;
+    const struct gmem *gm = b->f.gm;
+    int err = 0;
+
+    if (b->view == VIEW_GUEST) {
+        err = pt_unmap(&s->pt, b->ia, binding_bytes(b), g);
+    } else {
+        for (uint64_t k = 0; k < gmem_nchunks(gm) && err == 0; k++) {
+            err = pt_unmap(&s->pt, gm->priv[k], CHUNK_SIZE, g);
+            if (err == 0 && gm->separate) {
+                err = pt_unmap(&s->pt, gm->shared[k], CHUNK_SIZE, g);
+            }
+        }
+    }
+    if (err != 0) {
+        port_panic("space: a leaf crosses the end of a binding");
+    }
+}
+
+static int check_args(const struct space *s, const struct gmem *gm, const struct binding *b)
+{
+    if (b->n == 0 || (b->ia & (PAGE_SIZE - 1)) != 0 || (s->kind == SPACE_IO && !b->prefill)) {
+        return -EINVAL;
+    }
+    if (b->first >= gm->npages || b->n > gm->npages - b->first) {
+        return -EFAULT;
+    }
+    if (b->view == VIEW_GUEST &&
+        (b->ia + (binding_bytes(b) - 1) < b->ia ||
+         (b->ia + (binding_bytes(b) - 1)) >> s->pt.cfg.ia_bits != 0)) {
+        return -ERANGE;
+    }
+    for (uint64_t k = 0; b->view == VIEW_HOST && k < gmem_nchunks(gm); k++) {
+        if ((gm->priv[k] | (gm->separate ? gm->shared[k] : 0)) >> s->pt.cfg.ia_bits != 0) {
+            return -ERANGE;
+        }
+    }
+    if (gm->dying || gm->scrubbed < gmem_nchunks(gm) * (gm->separate ? 2 : 1)) {
+        return -EBUSY; /* nobody may see what was there before */
+    }
+    return 0;
+}
+
+/* Fills the slot's tree part; on error nothing is left. Lock held alone. */
+static int fill(struct binding *b)
+{
+    struct pt_pool pool = {0};
+    uint32_t need = b->prefill ? binding_need(b, b->first, b->n, 2) : 0;
+    int err = frame_tables_reserve(&pool, need);
+
+    if (err != 0) {
+        return err;
+    }
+    err = frame_tables_reserve(&b->reserve, SPACE_RESERVE);
+    if (err == 0 && b->prefill) {
+        err = binding_map(b, b->first, b->n, &pool);
+        if (err != 0) {
+            struct pt_gather g;
+
+            pt_gather_init(&g);
+            unmap_binding(b, &g);
+            space_flush(b->space, &g);
+        }
+    }
+    frame_tables_release(&pool);
+    return err;
+}
+
+int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t ia, uint64_t first,
+               uint64_t n, uint32_t prot, bool prefill)
+{
+    struct binding *b = NULL;
+    struct binding want = {.space = s, .view = view, .ia = view == VIEW_GUEST ? ia : 0,
+                           .first = first, .n = n, .prot = prot, .prefill = prefill,
+                           .f = {.ops = &binding_ops, .gm = gm, .wants_hint = !prefill}};
+
+    if (s->kind == SPACE_IO) {
+        want.prot |= PT_USER; /* a device is no privileged agent */
+    }
+    port_lock(&gm->lock);
+    int err = check_args(s, gm, &want);
+
+    if (err != 0) {
+        port_unlock(&gm->lock);
+        return err;
+    }
+    space_lock(s);
+    for (unsigned i = 0; i < SPACE_BINDINGS && b == NULL; i++) {
+        if (s->binding[i].space == NULL) {
+            b = &s->binding[i];
+        }
+    }
+    if (s->use == SPACE_PINNED) {
+        err = -EBUSY;
+    } else if (b == NULL) {
+        err = -ENOSPC;
+    } else {
+        *b = want;
+        pt_gather_init(&b->gather);
+        err = place_taken(b) ? -EEXIST : fill(b);
+        if (err != 0) {
+            frame_tables_release(&b->reserve);
+            *b = (struct binding){0};
+        } else {
+            s->use = SPACE_FOLLOWS;
+            gmem_follow_locked(gm, &b->f);
+        }
+    }
+    space_unlock(s);
+    port_unlock(&gm->lock);
+    return err;
+}
+
+int space_unbind(struct space *s, struct gmem *gm)
+{
+    int err = -ENOENT;
+
+    port_lock(&gm->lock);
+    space_lock(s);
+    for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
+        struct binding *b = &s->binding[i];
+
+        if (b->space == NULL || b->f.gm != gm) {
+            continue;
+        }
+        unmap_binding(b, &b->gather);
+        space_flush(s, &b->gather);
+        frame_tables_release(&b->reserve);
+        gmem_unfollow_locked(gm, &b->f);
+        *b = (struct binding){0};
+        err = 0;
+    }
+    space_unlock(s);
+    port_unlock(&gm->lock);
+    return err;
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a binding follows a conversion. The object's lock is held through all of it by the converter,
+ * so no two changes of one binding overlap; the space's lock is taken for each step, so that faults
+ * on other pages, and other objects' changes in the same tree, go on in between.
+ */
+#include <stddef.h>
+
+#include "mem/state.h"
+#include "space/internal.h"
+
+static struct binding *of(struct follower *f)
+{
+    return (struct binding *)f; /* first member */
+}
+
+/* The part of the change that this binding shows. In place nothing changes for the guest. */
+static bool concerns(const struct binding *b, const struct gmem_change *c, uint64_t *page,
+                     uint64_t *n)
+{
+    uint64_t from = c->page > b->first ? c->page : b->first;
+    uint64_t end = c->page + c->n < b->first + b->n ? c->page + c->n : b->first + b->n;
+
+    if (from >= end) {
+        return false;
+    }
+    if (b->view == VIEW_GUEST &&
+        (c->from == GMEM_SHARED_INPLACE || c->to == GMEM_SHARED_INPLACE)) {
+        return false;
+    }
+    *page = from;
+    *n = end - from;
+    return true;
+}
+
+static bool loses(const struct binding *b, const struct gmem_change *c)
+{
+    return b->view == VIEW_GUEST || c->to == GMEM_PRIVATE;
+}
+
+static bool gains(const struct binding *b, const struct gmem_change *c)
+{
+    return b->view == VIEW_GUEST || c->to != GMEM_PRIVATE;
+}
+
+/*
+ * The pieces of the tree that a change covers, one after the other: the guest's view is one piece;
+ * the host's is one for each chunk (where its frames are). False at the end.
+ */
+struct piece {
+    uint64_t page, n; /* still to come */
+    uint64_t ia, len; /* this one */
+};
+
+static bool next_piece(const struct binding *b, const struct gmem_change *c, struct piece *p)
+{
+    if (p->n == 0) {
+        return false;
+    }
+    uint64_t m = p->n;
+
+    if (b->view == VIEW_GUEST) {
+        p->ia = binding_ia(b, p->page);
+    } else {
+        bool separate = c->from == GMEM_SHARED || c->to == GMEM_SHARED;
+
+        m = gmem_in_chunk(p->page, p->n);
+        p->ia = gmem_at(separate ? c->gm->shared : c->gm->priv, p->page);
+    }
+    p->len = m << PAGE_SHIFT;
+    p->page += m;
+    p->n -= m;
+    return true;
+}
+
+static void trim(struct binding *b, uint32_t keep)
+{
+    struct pt_pool back = {0};
+
+    while (b->reserve.count > keep) {
+        pt_pool_push(&back, pt_pool_pop(&b->reserve));
+    }
+    frame_tables_release(&back);
+}
+
+/* ---- prepare ---- */
+
+static int change_prepare(struct follower *f, const struct gmem_change *c)
+{
+    struct binding *b = of(f);
+    struct space *s = b->space;
+    struct piece p = {0};
+
+    if (!concerns(b, c, &p.page, &p.n)) {
+        return 0;
+    }
+    /* Both ends, in the worst case: a fault may still map a large leaf here before faults are held
+     * off. Two more for a merge that breaks. */
+    uint64_t last = p.page + (p.n - 1);
+    uint32_t need = binding_need(b, p.page, p.n, 1) + binding_need(b, last, 1, 1) + 2;
+
+    if (b->reserve.count < need) {
+        int err = frame_tables_reserve(&b->reserve, need - b->reserve.count);
+
+        if (err != 0) {
+            return err;
+        }
+    }
+    if (!loses(b, c) || s->pt.cfg.live.stalls) {
+        return 0;
+    }
+    int err = 0;
+
+    space_share_lock(s);
+    while (err == 0 && next_piece(b, c, &p)) {
+        err = pt_cut_check(&s->pt, p.ia, p.len);
+    }
+    space_share_unlock(s);
+    if (err != 0) {
+        trim(b, SPACE_RESERVE);
+    }
+    return err;
+}
+
+static void change_cancel(struct follower *f, const struct gmem_change *c)
+{
+    (void)c;
+    trim(of(f), SPACE_RESERVE);
+}
+
+/* ---- lose ---- */
+
+/* A leaf that may not be cut goes as a whole; its other pages are out until gain. */
+static void widen(struct binding *b, struct piece *p)
+{
+    struct space *s = b->space;
+    struct pt_leaf lo = {0}, hi = {0};
+    uint64_t last = p->ia + (p->len - 1);
+    uint64_t from = p->ia;
+
+    (void)pt_lookup(&s->pt, from, &lo);
+    (void)pt_lookup(&s->pt, last, &hi);
+    if (lo.present && lo.ia < from) {
+        from = lo.ia;
+    }
+    if (hi.present && hi.last > last) {
+        last = hi.last;
+    }
+    if (!b->busy) {
+        b->busy = true;
+        b->busy_ia = from;
+        b->busy_last = last;
+    }
+    b->busy_ia = from < b->busy_ia ? from : b->busy_ia;
+    b->busy_last = last > b->busy_last ? last : b->busy_last;
+    p->ia = from;
+    p->len = last - from + 1;
+}
+
+/* Cuts at every piece's edges, and waits until the large leaves are forgotten: only then may the
+ * break's invalidation carry the level of the small ones. */
+static void cut_edges(struct binding *b, const struct gmem_change *c, struct piece p)
+{
+    struct space *s = b->space;
+
+    while (next_piece(b, c, &p)) {
+        if (pt_cut_check(&s->pt, p.ia, p.len) != 0) {
+            continue; /* it stalls: lose() breaks the whole leaf */
+        }
+        if (pt_cut(&s->pt, p.ia, p.len, &b->reserve, &b->gather) != 0) {
+            port_panic("space: a prepared cut failed");
+        }
+    }
+    if (!pt_gather_empty(&b->gather)) {
+        s->cuts++;
+        space_flush(s, &b->gather);
+    }
+}
+
+/* Are these all the pages that a window chunk shows? Then its table goes too. */
+static bool last_of_chunk(const struct gmem_change *c, uint64_t page, uint64_t n)
+{
+    const struct gmem *gm = c->gm;
+    uint64_t k = page / CHUNK_PAGES;
+
+    return (c->from == GMEM_SHARED ? gm->nshared[k] : gm->ninplace[k]) == n;
+}
+
+static void change_lose(struct follower *f, const struct gmem_change *c)
+{
+    struct binding *b = of(f);
+    struct space *s = b->space;
+    struct piece p = {0};
+
+    b->issued = false;
+    if (!concerns(b, c, &p.page, &p.n) || !loses(b, c)) {
+        return;
+    }
+    space_lock(s);
+    cut_edges(b, c, p);
+    while (next_piece(b, c, &p)) {
+        uint64_t n = p.len >> PAGE_SHIFT;
+        bool whole = ((p.ia | p.len) & (SIZE_2M - 1)) == 0;
+
+        if (b->view == VIEW_HOST && last_of_chunk(c, p.page - n, n)) {
+            whole = true;
+        }
+        if (pt_cut_check(&s->pt, p.ia, p.len) != 0) {
+            widen(b, &p);
+        }
+        /* Whole blocks: their tables go as well, so that one large leaf can come. Else tables stay:
+         * the page comes back. */
+        int err = whole ? pt_unmap(&s->pt, p.ia, p.len, &b->gather)
+                        : pt_break(&s->pt, p.ia, p.len, &b->gather);
+
+        if (err != 0) {
+            port_panic("space: a prepared break failed");
+        }
+    }
+    b->issued = space_issue(s, &b->gather);
+    s->refreshes++;
+    space_unlock(s);
+}
+
+static void change_wait(struct follower *f, const struct gmem_change *c)
+{
+    struct binding *b = of(f);
+
+    (void)c;
+    if (b->issued) {
+        space_wait(b->space);
+        space_reclaim(b->space, &b->gather);
+        b->issued = false;
+    }
+}
+
+/* ---- gain ---- */
+
+static void map_or_die(struct binding *b, uint64_t page, uint64_t n)
+{
+    if (n != 0 && binding_map(b, page, n, &b->reserve) != 0) {
+        port_panic("space: a prepared map failed");
+    }
+}
+
+/* What widen() took away around the change comes back, as the object is now. */
+static void put_back(struct binding *b, uint64_t page, uint64_t n)
+{
+    struct space *s = b->space;
+    uint64_t from = page, end = page + n;
+
+    if (b->view == VIEW_GUEST) {
+        (void)binding_page(b, b->busy_ia, &from);
+        (void)binding_page(b, b->busy_last, &end);
+        map_or_die(b, from, page - from);
+        map_or_die(b, page + n, end + 1 - (page + n));
+        return;
+    }
+    /* Windows: leaves end with their chunk. The rest of the first and last chunk, where a hole is. */
+    uint64_t chunk[2] = {page & ~(CHUNK_PAGES - 1), (end - 1) & ~(CHUNK_PAGES - 1)};
+
+    for (unsigned i = 0; i < (chunk[0] == chunk[1] ? 1u : 2u); i++) {
+        uint64_t last = chunk[i] + CHUNK_PAGES - 1;
+
+        for (uint64_t q = chunk[i]; q <= last; q++) {
+            uint64_t pa = gmem_frame(b->f.gm, q);
+            struct pt_leaf leaf = {0};
+
+            if (q >= b->first && q - b->first < b->n &&
+                gmem_state(b->f.gm, q) != GMEM_PRIVATE && pt_lookup(&s->pt, pa, &leaf) == 0 &&
+                !leaf.present) {
+                map_or_die(b, q, 1);
+            }
+        }
+    }
+}
+
+static void change_gain(struct follower *f, const struct gmem_change *c)
+{
+    struct binding *b = of(f);
+    struct space *s = b->space;
+    uint64_t page, n;
+
+    if (!concerns(b, c, &page, &n)) {
+        return;
+    }
+    space_lock(s);
+    if (gains(b, c) && b->prefill) {
+        map_or_die(b, page, n);
+    }
+    if (b->busy) {
+        put_back(b, page, n);
+        b->busy = false;
+    }
+    space_unlock(s);
+}
+
+/* ---- settle ---- */
+
+/* All walkers can wait: break the table's leaves, and map the block as one. The lock is held alone
+ * throughout, so faults in between wait. */
+static void merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+{
+    struct space *s = b->space;
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    if (pt_unmap(&s->pt, ia, size, &g) != 0) {
+        port_panic("space: a block that is no block");
+    }
+    space_flush(s, &g);
+    map_or_die(b, page, size >> PAGE_SHIFT);
+    s->merges++;
+}
+
+/* Does one leaf of this size stand, or fit, at page: alignment, frames in one run, no border? */
+static bool block_fits(const struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+{
+    const struct gmem *gm = b->f.gm;
+    uint64_t n = size >> PAGE_SHIFT;
+    uint64_t pa = gmem_frame(gm, page);
+
+    if (((ia | pa) & (size - 1)) != 0 || page < b->first || page - b->first > b->n ||
+        n > b->n - (page - b->first) || !gmem_uniform(gm, page, n, b->view == VIEW_GUEST)) {
+        return false;
+    }
+    const uint64_t *chunks = gmem_state(gm, page) == GMEM_SHARED ? gm->shared : gm->priv;
+
+    for (uint64_t k = page / CHUNK_PAGES; k < (page + n) / CHUNK_PAGES; k++) {
+        if (chunks[k] != pa + ((k - page / CHUNK_PAGES) << CHUNK_SHIFT)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Merge the block of this size at page, if it is uniform. Lock held alone. */
+static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+{
+    struct space *s = b->space;
+    struct pt_leaf leaf;
+
+    if (!space_leaf_ok(s, size) || !block_fits(b, page, ia, size)) {
+        return false;
+    }
+    if (pt_lookup(&s->pt, ia, &leaf) != 0 || !leaf.present) {
+        return false;
+    }
+    if (leaf.last - leaf.ia + 1 >= size) {
+        return true; /* it is one already */
+    }
+    int made = pt_merge(&s->pt, ia, size, size, &b->gather);
+
+    if (made > 0) {
+        s->merges++;
+        space_flush(s, &b->gather);
+        return true;
+    }
+    if (made == -EOPNOTSUPP) {
+        merge_by_break(b, page, ia, size);
+        return true;
+    }
+    return false;
+}
+
+static void change_settle(struct follower *f, const struct gmem_change *c)
+{
+    struct binding *b = of(f);
+    struct space *s = b->space;
+    uint64_t page, n;
+
+    if (concerns(b, c, &page, &n) && gains(b, c) &&
+        (b->view == VIEW_HOST || binding_big(b)) && space_leaf_ok(s, SIZE_2M)) {
+        uint64_t gig = ~0ull;
+
+        for (uint64_t q = page & ~(CHUNK_PAGES - 1); q < page + n; q += CHUNK_PAGES) {
+            /* The count says at once whether there is anything to do: almost never. */
+            if (q < b->first || !gmem_uniform(c->gm, q, CHUNK_PAGES, b->view == VIEW_GUEST)) {
+                continue;
+            }
+            uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, q) : gmem_frame(c->gm, q);
+
+            space_lock(s);
+            if (merge_block(b, q, ia, SIZE_2M) && b->view == VIEW_GUEST && ia / SIZE_1G != gig) {
+                uint64_t back = (ia & (SIZE_1G - 1)) >> PAGE_SHIFT;
+
+                gig = ia / SIZE_1G;
+                if (q >= b->first + back) {
+                    (void)merge_block(b, q - back, ia & ~(SIZE_1G - 1), SIZE_1G);
+                }
+            }
+            space_unlock(s);
+        }
+    }
+    trim(b, SPACE_RESERVE);
+}
+
+static void change_hint(struct follower *f, uint64_t page)
+{
+    struct binding *b = of(f);
+
+    if (page >= b->first && page - b->first < b->n) {
+        uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, page) : gmem_frame(b->f.gm, page);
+
+        (void)space_fill(b->space, ia, PT_READ, false);
+    }
+}
+
+const struct follower_ops binding_ops = {
+    .prepare = change_prepare,
+    .cancel = change_cancel,
+    .lose = change_lose,
+    .wait = change_wait,
+    .gain = change_gain,
+    .settle = change_settle,
+    .hint = change_hint,
+};

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Faults. Any number of CPUs at once, beside each other: they share the lock, and the engine
+ * installs one leaf by compare-exchange.
+ *
+ * Against a conversion: it makes the sequence count odd, then takes the lock alone to break. So a
+ * fault that finds the count unchanged under its share of the lock installs before the break, which
+ * takes the leaf away again; one that comes later sees the odd count, and retries.
+ */
+#include <stddef.h>
+
+#include "mem/state.h"
+#include "space/internal.h"
+
+/* Can one leaf of `size` at ia's block show the page, and pages around it as they are now? */
+static bool large_ok(const struct binding *b, uint64_t ia, uint64_t page, uint64_t size,
+                     uint64_t *first)
+{
+    const struct gmem *gm = b->f.gm;
+    uint64_t n = size >> PAGE_SHIFT;
+    uint64_t back = (ia & (size - 1)) >> PAGE_SHIFT;
+    uint32_t seq;
+
+    if (!space_leaf_ok(b->space, size) || (binding_cap(b) != 0 && size > binding_cap(b)) ||
+        page < b->first + back || page - back - b->first > b->n ||
+        n > b->n - (page - back - b->first)) {
+        return false;
+    }
+    *first = page - back;
+    uint64_t pa = gmem_frame(gm, *first);
+    const uint64_t *chunks = gmem_state(gm, *first) == GMEM_SHARED ? gm->shared : gm->priv;
+
+    if ((pa & (size - 1)) != 0 || !gmem_read_begin(gm, *first, n, &seq) ||
+        !gmem_uniform(gm, *first, n, b->view == VIEW_GUEST)) {
+        return false;
+    }
+    for (uint64_t k = *first / CHUNK_PAGES; k < (*first + n) / CHUNK_PAGES; k++) {
+        if (chunks[k] != pa + ((k - *first / CHUNK_PAGES) << CHUNK_SHIFT)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int install(struct binding *b, uint64_t ia, uint64_t page, struct pt_pool *pool)
+{
+    static const struct {
+        uint64_t size;
+        uint8_t level;
+    } sizes[] = {{SIZE_1G, 1}, {SIZE_2M, 2}, {PAGE_SIZE, 3}};
+    struct space *s = b->space;
+    int err = -EEXIST;
+
+    for (unsigned i = 0; i < 3 && err == -EEXIST; i++) {
+        uint64_t first = page;
+
+        if (sizes[i].level < s->pt.cfg.start_level ||
+            (sizes[i].size > PAGE_SIZE && !large_ok(b, ia, page, sizes[i].size, &first))) {
+            continue;
+        }
+        /* -EEXIST: a table is there already, so a smaller leaf it is; at the last level another CPU
+         * was faster. */
+        err = pt_map_leaf(&s->pt, ia & ~(sizes[i].size - 1), gmem_frame(b->f.gm, first),
+                          sizes[i].level, b->prot, pool);
+    }
+    return err == -EEXIST ? 0 : err;
+}
+
+static bool allowed(uint32_t prot, uint32_t access)
+{
+    return (access & ~prot & (PT_READ | PT_WRITE | PT_EXEC)) == 0;
+}
+
+/* Under a share of the lock. *gm is set when the fault was answered by a new leaf. */
+static int fault_locked(struct space *s, uint64_t ia, uint32_t access, struct pt_pool *pool,
+                        struct binding **hit, uint64_t *page)
+{
+    struct pt_leaf leaf;
+    struct binding *b = NULL;
+    uint32_t seq;
+    int err = pt_lookup(&s->pt, ia, &leaf);
+
+    if (err != 0) {
+        return -EFAULT; /* outside the input size */
+    }
+    if (leaf.present) {
+        return allowed(leaf.prot, access) ? 0 : -EPERM; /* somebody was faster, or no right */
+    }
+    for (unsigned i = 0; i < SPACE_BINDINGS && b == NULL; i++) {
+        if (s->binding[i].space != NULL && binding_page(&s->binding[i], ia, page)) {
+            b = &s->binding[i];
+        }
+    }
+    if (b == NULL) {
+        return -EFAULT;
+    }
+    if (b->busy && ia >= b->busy_ia && ia <= b->busy_last) {
+        return -EAGAIN;
+    }
+    if (!gmem_read_begin(b->f.gm, *page, 1, &seq)) {
+        return -EAGAIN;
+    }
+    if (!allowed(b->prot, access)) {
+        return -EPERM;
+    }
+    if (b->view == VIEW_HOST && (gmem_state(b->f.gm, *page) == GMEM_PRIVATE ||
+                                 gmem_frame(b->f.gm, *page) != (ia & ~(PAGE_SIZE - 1)))) {
+        return -EPERM;
+    }
+    if (gmem_read_retry(b->f.gm, seq)) {
+        return -EAGAIN;
+    }
+    *hit = b;
+    return install(b, ia, *page, pool);
+}
+
+int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
+{
+    struct pt_pool pool = {0};
+    struct binding *hit = NULL;
+    struct gmem *gm = NULL;
+    uint64_t page = 0;
+
+    /* Reserved outside the lock. If none are left the leaf may still need none. */
+    (void)frame_tables_reserve(&pool, pt_need(&s->pt, ia & ~(PAGE_SIZE - 1), PAGE_SIZE));
+    space_share_lock(s);
+    int err = fault_locked(s, ia, access, &pool, &hit, &page);
+
+    if (err == 0 && hit != NULL) {
+        gm = hit->f.gm;
+        __atomic_add_fetch(&s->faults, 1, __ATOMIC_RELAXED);
+    }
+    space_share_unlock(s);
+    frame_tables_release(&pool);
+    if (gm != NULL && hint) {
+        gmem_hint(gm, &hit->f, page);
+    }
+    return err;
+}
+
+int space_fault(struct space *s, uint64_t ia, uint32_t access)
+{
+    return space_fill(s, ia, access, true);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Hand-built Arm tables in simulated memory, for the tests of the model itself. */
+#ifndef TESTS_LIB_MODEL_H
+#define TESTS_LIB_MODEL_H
+
+#include "model/dma.h"
+#include "model/live.h"
+#include "model/phys.h"
+#include "model/tlb.h"
+#include "model/walk.h"
+
+/* One arena: tables from LM_TABLES on, data at LM_DATA. */
+#define LM_TABLES 0x80000000u
+#define LM_DATA   0x80400000u
+#define LM_SIZE   0x00c00000u
+#define LM_VMID   7
+#define LM_OWNER  3
+
+/* Stage 2 descriptors: write-back, inner shareable, accessed, readable and writable. */
+#define LM_PAGE     0x7ffu
+#define LM_BLOCK    0x7fdu
+#define LM_TABLE    0x003u
+#define LM_WRITE    ((uint64_t)1 << 7)
+#define LM_READ     ((uint64_t)1 << 6)
+#define LM_AF       ((uint64_t)1 << 10)
+#define LM_NT       ((uint64_t)1 << 16)
+#define LM_DBM      ((uint64_t)1 << 51)
+#define LM_CONTIG   ((uint64_t)1 << 52)
+#define LM_SOFTWARE ((uint64_t)1 << 55)
+/* Stage 1: AttrIndx 1, AP[1], inner shareable, AF, nG. */
+#define LM_S1_PAGE 0xf47u
+
+#define LM_1G ((uint64_t)1 << 30)
+#define LM_2M ((uint64_t)1 << 21)
+#define LM_4K ((uint64_t)1 << 12)
+
+struct lm {
+    struct model_phys phys;
+    struct model_mem mem;
+    struct model_ctx ctx;
+    uint64_t next_table;
+};
+
+/* A tree of its own memory with an empty root. stage 2: 39 or 40 bits from level 1. */
+void lm_init(struct lm *m, uint8_t stage, uint8_t ia_bits, uint8_t start_level);
+void lm_destroy(struct lm *m);
+uint64_t lm_new_table(struct lm *m); /* zeroed and tagged */
+void lm_set(struct lm *m, uint64_t entry, uint64_t value);
+uint64_t lm_get(struct lm *m, uint64_t entry);
+/* The address of ia's entry at level; makes missing tables on the way. */
+uint64_t lm_entry(struct lm *m, uint64_t ia, uint8_t level);
+/* lm_set(lm_entry()) */
+void lm_map(struct lm *m, uint64_t ia, uint8_t level, uint64_t value);
+/* A full table of 512 entries of `level`, 4K or 2M each, from oa on. Not linked. */
+uint64_t lm_full_table(struct lm *m, uint8_t level, uint64_t oa, uint64_t bits);
+
+#endif

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib_pt_lab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LAB_VMID 5u
+#define LAB_ASID 9u
+
+uint64_t lab_below(struct lab *l, uint64_t n)
+{
+    return model_rng_below(&l->rng, n);
+}
+
+static struct model_access reads(const struct lab *l)
+{
+    return (struct model_access){.what = MODEL_R, .user = l->t.user != 0};
+}
+
+/* What an agent found for an address that must be there. */
+static void expect(const struct lab *l, const char *who, uint64_t ia, const struct model_xlat *x)
+{
+    const struct tp_run *r = tp_map_at(&l->t.map, ia);
+
+    tp_assert(x->fault == MODEL_OK, "%s: %s at %#lx: %s, level %u, %s\n",
+              model_verdict_name(x->verdict != MODEL_V_OK ? x->verdict : MODEL_V_TRANSIENT_FAULT),
+              who, (unsigned long)ia, model_fault_name(x->fault), x->level,
+              model_verdict_name(x->stale_why));
+    tp_assert(x->oa == r->oa + (ia - r->ia), "%s: %s at %#lx: %#lx, not %#lx (%s)\n",
+              model_verdict_name(MODEL_V_WRONG_OUTPUT), who, (unsigned long)ia,
+              (unsigned long)x->oa, (unsigned long)(r->oa + (ia - r->ia)),
+              model_verdict_name(x->stale_why));
+    tp_assert(x->memtype == ((r->prot & PT_DEVICE) ? MODEL_MT_DEVICE
+                             : (r->prot & PT_NC)   ? MODEL_MT_NC
+                                                   : MODEL_MT_WB),
+              "%s: %s at %#lx\n", model_verdict_name(MODEL_V_WRONG_ATTRIBUTES), who,
+              (unsigned long)ia);
+    tp_assert(x->conflict != MODEL_V_CONFLICT_CONTENTS, "%s: %s at %#lx\n",
+              model_verdict_name(x->conflict), who, (unsigned long)ia);
+}
+
+/* A mapped address that must translate now, or false. Near the focus more often than not. */
+static bool pick(struct lab *l, uint64_t *ia)
+{
+    uint64_t at = l->window + lab_below(l, l->window_len / PAGE_SIZE) * PAGE_SIZE;
+
+    switch (lab_below(l, 5)) {
+    case 0:
+        at = l->focus - PAGE_SIZE;
+        break;
+    case 1:
+        at = l->focus_last + 1;
+        break;
+    case 2:
+        at = (l->focus & ~(2 * MIB - 1)) + lab_below(l, 512) * PAGE_SIZE;
+        break;
+    case 3:
+        at = l->focus + lab_below(l, (l->focus_last - l->focus) / PAGE_SIZE + 1) * PAGE_SIZE;
+        break;
+    }
+    if (l->missing && at >= l->focus && at <= l->focus_last) {
+        return false;
+    }
+    *ia = at + lab_below(l, PAGE_SIZE / 8) * 8;
+    return at < tp_top(&l->t) && tp_map_at(&l->t.map, at);
+}
+
+static void probe(struct lab *l)
+{
+    for (unsigned i = 0; i < LAB_AGENTS; i++) {
+        struct model_xlat x;
+        uint64_t ia;
+
+        model_tlb_tick(l->tlb[i]);
+        if (pick(l, &ia)) {
+            model_tlb_translate(l->tlb[i], &l->ctx, ia, reads(l), &x);
+            expect(l, i ? "SMMU" : "CPU", ia, &x);
+            l->probes++;
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct model_xlat x;
+        uint64_t ia;
+
+        if (pick(l, &ia)) {
+            tp_walk(&l->t, ia, &x);
+            expect(l, "walker", ia, &x);
+        }
+    }
+}
+
+/* A device or CPU writes: hardware makes a tracked leaf dirty, at this very moment. */
+static void hardware_write(struct lab *l, uint64_t ia)
+{
+    const struct tp_run *r = tp_map_at(&l->t.map, ia);
+    struct model_access access = {.what = MODEL_W, .user = l->t.user != 0};
+    struct model_xlat x;
+
+    if (!r || (r->prot & (PT_TRACK | PT_WRITE)) != (PT_TRACK | PT_WRITE)) {
+        return;
+    }
+    model_tlb_translate(l->tlb[lab_below(l, LAB_AGENTS)], &l->ctx, ia, access, &x);
+    if (x.updated && x.dirty) {
+        tp_map_prot(&l->t.map, x.leaf_ia, x.leaf_ia + (((uint64_t)1 << x.shift) - 1), 0, PT_DIRTY);
+        l->writes++;
+    }
+}
+
+static void judge(struct lab *l, const struct hosted_store *s)
+{
+    struct model_store m = {.entry = port_pa(s->e),
+                            .old = s->old,
+                            .value = s->new,
+                            .atomic = s->kind == HOSTED_CAS};
+
+    l->stores++;
+    model_live_store(l->live, &m);
+}
+
+static void before(void *ctx, const struct hosted_store *s)
+{
+    struct lab *l = ctx;
+
+    if (s->kind != HOSTED_CAS) {
+        judge(l, s);
+        return;
+    }
+    /* Just before the exchange, inside and beside what is being changed. */
+    if (lab_below(l, 2)) {
+        uint64_t at = l->window + lab_below(l, l->window_len / PAGE_SIZE) * PAGE_SIZE;
+
+        if (lab_below(l, 4)) {
+            at = l->focus + lab_below(l, (l->focus_last - l->focus) / PAGE_SIZE + 1) * PAGE_SIZE;
+        }
+        hardware_write(l, at);
+    }
+}
+
+static void after(void *ctx, const struct hosted_store *s)
+{
+    struct lab *l = ctx;
+
+    if (s->kind == HOSTED_CAS) {
+        judge(l, s);
+    }
+    if (s->kind != HOSTED_FILL || lab_below(l, 32) == 0) {
+        probe(l);
+    }
+}
+
+static void violated(void *arg, enum model_verdict v, const struct model_store *s, uint64_t ia,
+                     uint8_t level)
+{
+    (void)arg;
+    print_error("%s: level %u, for %#lx: %#lx -> %#lx%s\n", model_verdict_name(v), level,
+                (unsigned long)ia, (unsigned long)s->old, (unsigned long)s->value,
+                s->atomic ? " (exchange)" : "");
+}
+
+static void freeing(void *ctx, uint64_t pa)
+{
+    struct lab *l = ctx;
+
+    model_live_table_free(l->live, pa);
+}
+
+void lab_open(struct lab *l, const struct pt_config *cfg, int mode, int apply, uint64_t seed)
+{
+    struct model_live_cfg live;
+
+    *l = (struct lab){0};
+    model_rng_seed(&l->rng, seed);
+    tp_open(&l->t, cfg);
+    l->ctx = (struct model_ctx){
+        .walk = l->t.walk, .mem = &tp_mem, .vmid = LAB_VMID, .asid = LAB_ASID};
+    live = (struct model_live_cfg){.walk = l->t.walk,
+                                   .mem = &tp_mem,
+                                   .vmid = LAB_VMID,
+                                   .asid = LAB_ASID,
+                                   .agents = LAB_AGENTS,
+                                   .strict = true};
+    l->live = model_live_new(&live);
+    assert_non_null(l->live);
+    model_live_on_violation(l->live, violated, l);
+    for (unsigned i = 0; i < LAB_AGENTS; i++) {
+        l->tlb[i] = model_tlb_new(&(struct model_tlb_cfg){
+            .mode = (enum model_tlb_mode)mode,
+            .apply = (enum model_tlb_apply)apply,
+            .seed = seed + i,
+            .spec_rate = 64,
+            .evict_rate = 8,
+            .combined = i == 0 && l->t.walk.stage == 2,
+        });
+        assert_non_null(l->tlb[i]);
+        model_tlb_on_completed(l->tlb[i], model_live_completed, model_live_agent(l->live, i));
+    }
+    tp_on_free_ctx = l;
+    tp_on_free = freeing;
+}
+
+void lab_watch(struct lab *l, uint64_t ia, uint64_t len)
+{
+    l->window = ia;
+    l->window_len = len;
+    for (unsigned i = 0; i < LAB_AGENTS; i++) {
+        assert_true(model_tlb_speculate_in(l->tlb[i], &l->ctx, ia, len));
+    }
+    l->hook = (struct hosted_hook){.ctx = l, .before = before, .after = after};
+    hosted_set_hook(&l->hook);
+}
+
+static void invalidate(struct lab *l, const struct pt_gather *g)
+{
+    for (unsigned a = 0; a < LAB_AGENTS; a++) {
+        struct model_inv all = {.kind = MODEL_INV_VMID, .vmid = LAB_VMID};
+
+        for (unsigned i = 0; i < g->n; i++) {
+            const struct pt_inv *r = &g->inv[i];
+            uint8_t hint = r->level == PT_LEVEL_ANY ? 0 : r->level;
+            uint64_t len = r->last - r->ia + 1;
+            struct model_inv inv =
+                l->t.walk.stage == 2
+                    ? model_inv_s2(LAB_VMID, r->ia, len, hint, !r->tables)
+                    : model_inv_s1(LAB_VMID, LAB_ASID, r->ia, len, hint, !r->tables);
+
+            model_tlb_invalidate(l->tlb[a], &inv);
+        }
+        if (g->all) {
+            model_tlb_invalidate(l->tlb[a], &all);
+        }
+        model_tlb_sync(l->tlb[a]);
+        if (a == 0 && l->t.walk.stage == 2 && g->n > 0) {
+            /* A CPU's combined entries: by IPA first, then all of stage 1 (DDI0487 D8.17). */
+            struct model_inv s1 = {.kind = MODEL_INV_S1_VMID, .vmid = LAB_VMID};
+
+            model_tlb_invalidate(l->tlb[a], &s1);
+            model_tlb_sync(l->tlb[a]);
+        }
+    }
+}
+
+/* Entries that the coming change makes stale are cached for certain. */
+static void begin(struct lab *l, uint64_t ia, uint64_t len, bool missing)
+{
+    uint64_t last = ia + len - 1;
+    uint64_t at[] = {ia, last & ~(PAGE_SIZE - 1), ia - PAGE_SIZE, last + 1,
+                     ia + lab_below(l, len / PAGE_SIZE) * PAGE_SIZE};
+
+    for (unsigned a = 0; a < LAB_AGENTS; a++) {
+        for (unsigned i = 0; i < 5; i++) {
+            if (at[i] < tp_top(&l->t)) {
+                model_tlb_prefetch(l->tlb[a], &l->ctx, at[i]);
+            }
+        }
+    }
+    model_live_scope_clear(l->live);
+    model_live_scope(l->live, ia, missing ? len : 0);
+    l->focus = ia;
+    l->focus_last = last;
+    l->missing = missing;
+}
+
+static void end(struct lab *l, struct pt_gather *g)
+{
+    uint64_t had = hosted_live();
+    uint64_t tables = l->t.pool.count + l->t.pt.tables;
+
+    invalidate(l, g);
+    l->missing = false;
+    for (unsigned a = 0; a < LAB_AGENTS; a++) {
+        enum model_verdict v = model_tlb_check(l->tlb[a], &l->ctx);
+
+        tp_assert(v == MODEL_V_OK, "%s: %s\n", model_verdict_name(v), a ? "SMMU" : "CPU");
+    }
+    tp_done(&l->t, g);
+    assert_true(hosted_live() <= had);
+    assert_int_equal(hosted_live(), l->t.live0 + l->t.pt.root_pages + tables);
+    model_live_audit(l->live);
+    tp_assert(model_live_violations(l->live, MODEL_V_OK) == 0, "%s\n",
+              model_verdict_name(model_live_first(l->live)));
+    assert_int_equal(model_live_waiting(l->live), 0);
+    model_live_scope_clear(l->live);
+    tp_audit(&l->t);
+    for (unsigned i = 0; i < 8; i++) {
+        probe(l);
+    }
+}
+
+void lab_close(struct lab *l)
+{
+    hosted_set_hook(NULL);
+    tp_on_free = NULL;
+    model_live_free(l->live);
+    for (unsigned i = 0; i < LAB_AGENTS; i++) {
+        model_tlb_free(l->tlb[i]);
+    }
+    tp_close(&l->t);
+}
+
+void lab_map(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap)
+{
+    struct pt_gather g;
+    uint32_t need;
+
+    pt_gather_init(&g);
+    assert_int_equal(pt_need_map(&l->t.pt, ia, oa, len, cap, &need), 0);
+    tp_pool(&l->t, need);
+    begin(l, ia, len, false);
+    assert_int_equal(pt_map(&l->t.pt, ia, oa, len, prot | l->t.user, cap, &l->t.pool), 0);
+    tp_map_add(&l->t.map, ia, ia + len - 1, oa, tp_reported(&l->t, prot | l->t.user));
+    end(l, &g);
+}
+
+void lab_cut(struct lab *l, uint64_t ia, uint64_t len)
+{
+    bool crossed = tp_crosses(&l->t, ia) || tp_crosses(&l->t, ia + len);
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    tp_pool(&l->t, 6);
+    begin(l, ia, len, false);
+    assert_int_equal(pt_cut(&l->t.pt, ia, len, &l->t.pool, &g), 0);
+    tp_assert(crossed != pt_gather_empty(&g), "%s: cut of %#lx..\n",
+              model_verdict_name(MODEL_V_STALE_SIZE), (unsigned long)ia);
+    assert_false(tp_crosses(&l->t, ia) || tp_crosses(&l->t, ia + len));
+    end(l, &g);
+}
+
+static bool tracked_dirty(const struct lab *l, uint64_t ia, uint64_t last)
+{
+    for (unsigned i = 0; i < l->t.map.n; i++) {
+        const struct tp_run *r = &l->t.map.run[i];
+
+        if (r->ia <= last && r->last >= ia &&
+            (r->prot & (PT_TRACK | PT_DIRTY)) == (PT_TRACK | PT_DIRTY)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void gone(struct lab *l, uint64_t ia, uint64_t len, bool tables)
+{
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    begin(l, ia, len, true);
+    assert_int_equal((tables ? pt_unmap : pt_break)(&l->t.pt, ia, len, &g), 0);
+    tp_assert(g.dirty == tracked_dirty(l, ia, ia + len - 1), "%s: in a break\n",
+              model_verdict_name(MODEL_V_DIRTY_LOST));
+    tp_map_del(&l->t.map, ia, ia + len - 1);
+    end(l, &g);
+}
+
+void lab_break(struct lab *l, uint64_t ia, uint64_t len)
+{
+    gone(l, ia, len, false);
+}
+
+void lab_unmap(struct lab *l, uint64_t ia, uint64_t len)
+{
+    gone(l, ia, len, true);
+}
+
+void lab_merge(struct lab *l, uint64_t ia, uint64_t len)
+{
+    struct pt_gather g;
+    bool more;
+
+    do {
+        pt_gather_init(&g);
+        begin(l, ia, len, false);
+        assert_true(pt_merge(&l->t.pt, ia, len, 0, &g) >= 0);
+        more = g.more;
+        end(l, &g);
+    } while (more);
+}
+
+void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot)
+{
+    uint32_t now = tp_reported(&l->t, prot | l->t.user);
+    struct pt_gather g;
+    bool lost;
+
+    pt_gather_init(&g);
+    begin(l, ia, len, false);
+    /* Which pages were dirty is only known after the call: writes go on inside it. */
+    assert_int_equal(pt_protect(&l->t.pt, ia, len, prot | l->t.user, &g), 0);
+    lost = tracked_dirty(l, ia, ia + len - 1) && !(now & PT_WRITE);
+    tp_assert(g.dirty == lost, "%s: in a protect\n", model_verdict_name(MODEL_V_DIRTY_LOST));
+    for (uint64_t at = ia; at < ia + len;) {
+        const struct tp_run *r = tp_map_at(&l->t.map, at);
+        uint32_t keep = r && (r->prot & now & PT_TRACK) ? r->prot & PT_DIRTY : 0;
+        uint64_t next = !r ? at + PAGE_SIZE : r->last < ia + len ? r->last + 1 : ia + len;
+
+        if (r) {
+            tp_map_prot(&l->t.map, at, next - 1, ~0u, now | keep);
+        }
+        at = next;
+    }
+    end(l, &g);
+}
+
+void lab_harvest(struct lab *l, uint64_t ia, uint64_t len)
+{
+    uint64_t *bits = calloc((len / PAGE_SIZE + 63) / 64, 8);
+    struct pt_gather g;
+
+    assert_non_null(bits);
+    pt_gather_init(&g);
+    begin(l, ia, len, false);
+    model_live_harvest(l->live, true);
+    assert_int_equal(pt_dirty_read_clear(&l->t.pt, ia, len, bits, &g), 0);
+    model_live_harvest(l->live, false);
+    for (uint64_t at = ia; at < ia + len;) {
+        const struct tp_run *r = tp_map_at(&l->t.map, at);
+        unsigned shift = tp_leaf_shift(&l->t, at);
+        struct model_xlat x;
+        uint64_t next = at + (shift ? (uint64_t)1 << shift : PAGE_SIZE);
+        bool dirty, got = true, none = true;
+
+        for (uint64_t i = (at - ia) / PAGE_SIZE; i < (next - ia) / PAGE_SIZE; i++) {
+            bool bit = (bits[i / 64] >> (i % 64) & 1) != 0;
+
+            got = got && bit;
+            none = none && !bit;
+        }
+        assert_true(got || none);
+        if (r && (r->prot & PT_TRACK)) {
+            tp_walk(&l->t, at, &x);
+            dirty = x.dirty;
+            tp_assert(((r->prot & PT_DIRTY) != 0) == (got || dirty), "%s: harvest of %#lx\n",
+                      model_verdict_name(MODEL_V_DIRTY_LOST), (unsigned long)at);
+            tp_map_prot(&l->t.map, at, next - 1, PT_DIRTY, dirty ? PT_DIRTY : 0);
+        } else {
+            assert_true(none);
+        }
+        at = next;
+    }
+    free(bits);
+    end(l, &g);
+}
+
+void lab_age(struct lab *l, uint64_t ia, uint64_t len)
+{
+    struct pt_gather g;
+    bool young;
+
+    pt_gather_init(&g);
+    begin(l, ia, len, false);
+    assert_int_equal(pt_age(&l->t.pt, ia, len, &young, &g), 0);
+    tp_assert(!young || !pt_gather_empty(&g), "no record for an aged leaf\n");
+    end(l, &g);
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Attacks on lifetimes: what is in use must stay, what is gone must be gone. */
+#include "attack.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- destroyed while in use ---- */
+
+static bool destroy_running(struct arena *a, const struct attack *self)
+{
+    struct background run;
+    struct reply r;
+    if (!background_start(&run, a->a)) {
+        return saw(a, false, "VM A cannot run");
+    }
+    int got = self->error;
+    int tries = 0;
+    for (; tries < 200 && got == self->error; tries++) {
+        got = CTL(&a->c, &r, TN_VM_DESTROY, a->a);
+    }
+    background_stop(&run);
+    return saw(a, got == self->error && run.result == 0, "%s, %d times", errno_name(got), tries);
+}
+
+static bool run_twice(struct arena *a, const struct attack *self)
+{
+    struct background run;
+    struct reply r;
+    if (!background_start(&run, a->a)) {
+        return saw(a, false, "VM A cannot run");
+    }
+    int busy = 0;
+    int got = 0;
+    for (int i = 0; i < 200 && busy < 3; i++) {
+        got = CTL(&a->c, &r, TN_VM_RUN, a->a, 0, 1000);
+        busy += got == self->error;
+    }
+    background_stop(&run);
+    return saw(a, busy > 0 && (run.result == 0 || run.result == -EBUSY), "%s %d times",
+               errno_name(self->error), busy);
+}
+
+/* ---- pinned ---- */
+
+/* Runs `f` while [pa, pa+bytes) is mapped for DMA in a domain of ours. */
+static bool while_pinned(struct arena *a, uint64_t pa, uint64_t bytes, const struct attack *self,
+                         int (*f)(struct arena *a, uint64_t pa))
+{
+    struct reply r;
+    if (CTL(&a->c, &r, TN_DOM_ALLOC, 0) != 0) {
+        return saw(a, false, "no domain: %s", errno_name(r.result));
+    }
+    uint64_t dom = r.out[0];
+    int error = CTL(&a->c, &r, TN_DOM_MAP, dom, 0x10000000, pa, bytes, 3);
+    int got = error ? 0 : f(a, pa);
+    if (!error) {
+        error = CTL(&a->c, &r, TN_DOM_UNMAP, dom, 0x10000000, bytes);
+    }
+    CTL_FINISH(&a->c, &r, "freeing", TN_DOM_FREE, dom);
+    if (error) {
+        return saw(a, false, "cannot map for DMA: %s", errno_name(error));
+    }
+    return saw_error(a, got, self->error);
+}
+
+static int donate(struct arena *a, uint64_t pa)
+{
+    struct reply r;
+    return CTL(&a->c, &r, TN_MEM_DONATE, pa, 2 * MIB);
+}
+
+static int unshare_b(struct arena *a, uint64_t pa)
+{
+    (void)pa;
+    return b_convert(a, B_SECRET, PAGE, false);
+}
+
+static int destroy_b(struct arena *a, uint64_t pa)
+{
+    struct reply r;
+    (void)pa;
+    return CTL(&a->c, &r, TN_VM_DESTROY, a->b);
+}
+
+static bool donate_pinned(struct arena *a, const struct attack *self)
+{
+    uint64_t pa;
+    void *p = huge_page(&pa);
+    if (!p) {
+        return saw(a, false, "no 2 MiB page of the host's");
+    }
+    bool good = while_pinned(a, pa, 2 * MIB, self, donate);
+    huge_page_free(p);
+    return good;
+}
+
+static bool lent_pinned(struct arena *a, const struct attack *self,
+                        int (*f)(struct arena *a, uint64_t pa))
+{
+    if (b_convert(a, B_SECRET, PAGE, true) != 0) {
+        return saw(a, false, "cannot share");
+    }
+    bool good = while_pinned(a, a->b_pa, PAGE, self, f);
+    return b_convert(a, B_SECRET, PAGE, false) == 0 && good;
+}
+
+static bool unshare_pinned(struct arena *a, const struct attack *self)
+{
+    return lent_pinned(a, self, unshare_b) && b_secret_intact(a);
+}
+
+static bool destroy_pinned(struct arena *a, const struct attack *self)
+{
+    return lent_pinned(a, self, destroy_b);
+}
+
+static bool free_attached(struct arena *a, const struct attack *self)
+{
+    struct reply r;
+    if (CTL(&a->c, &r, TN_DOM_ALLOC, 0) != 0) {
+        return saw(a, false, "no domain: %s", errno_name(r.result));
+    }
+    uint64_t dom = r.out[0];
+    int got = 0;
+    int error = CTL(&a->c, &r, TN_DOM_ATTACH, dom, a->edu.bdf);
+    if (!error) {
+        got = CTL(&a->c, &r, TN_DOM_FREE, dom);
+        error = CTL(&a->c, &r, TN_DOM_DETACH, dom, a->edu.bdf);
+    }
+    int freed = CTL_FINISH(&a->c, &r, "freeing", TN_DOM_FREE, dom);
+    if (error || freed) {
+        return saw(a, false, "attach or detach: %s", errno_name(error ? error : freed));
+    }
+    return saw_error(a, got, self->error);
+}
+
+/* ---- both CPUs at once ---- */
+
+static int destroy_once(struct ctl *c, uint64_t id)
+{
+    struct reply r;
+    int result = 0;
+    do {
+        CTL(c, &r, TN_VM_DESTROY, id);
+        result = r.result;
+    } while (result == -EAGAIN || result == -EBUSY);
+    return result;
+}
+
+static bool destroy_both(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    const char *step;
+    int id = vm_create(&a->c, 8 * MIB, 0, &step);
+    if (id < 0) {
+        return saw(a, false, "no VM: %s", errno_name(id));
+    }
+    struct both b = { destroy_once, { (uint64_t)id, (uint64_t)id }, { 0 } };
+    bool ran = run_both(&b);
+    bool good = ran && ((b.result[0] == 0 && b.result[1] == -ENOENT) ||
+                        (b.result[1] == 0 && b.result[0] == -ENOENT));
+    return saw(a, good, "%s, %s", errno_name(b.result[0]), errno_name(b.result[1]));
+}
+
+static uint64_t both_vm;
+
+static int share_once(struct ctl *c, uint64_t gpa)
+{
+    struct reply r;
+    do {
+        CTL(c, &r, TN_VM_CONVERT, both_vm, gpa, 16 * PAGE, 1, TN_INPLACE);
+    } while (r.result == -EBUSY || r.result == -EAGAIN);
+    return r.result;
+}
+
+static bool share_both(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    both_vm = a->b;
+    int good = 0;
+    struct both b = { share_once, { B_SECRET, B_SECRET }, { 0 } };
+    for (int i = 0; i < 20; i++) {
+        if (!run_both(&b) || b_convert(a, B_SECRET, 16 * PAGE, false) != 0) {
+            break;
+        }
+        good += (b.result[0] == 0) + (b.result[1] == 0) == 1 &&
+                b.result[0] + b.result[1] == -EALREADY;
+    }
+    return saw(a, good == 20, "%s, %s; %d of 20 times", errno_name(b.result[0]),
+               errno_name(b.result[1]), good);
+}
+
+static int donate_once(struct ctl *c, uint64_t pa)
+{
+    struct reply r;
+    do {
+        CTL(c, &r, TN_MEM_DONATE, pa, 2 * MIB);
+    } while (r.result == -EAGAIN);
+    return r.result;
+}
+
+static bool donate_both(struct arena *a, const struct attack *self)
+{
+    uint64_t pa;
+    struct reply r;
+    (void)self;
+    void *p = huge_page(&pa);
+    if (!p) {
+        return saw(a, false, "no 2 MiB page of the host's");
+    }
+    struct both b = { donate_once, { pa, pa }, { 0 } };
+    bool ran = run_both(&b);
+    int sig = ran ? probe_read(p, NULL) : 0;
+    int back = CTL_FINISH(&a->c, &r, "reclaiming", TN_MEM_RECLAIM, pa, 2 * MIB);
+    bool one = (b.result[0] == 0 && b.result[1] == -EPERM) ||
+               (b.result[1] == 0 && b.result[0] == -EPERM);
+    huge_page_free(p);
+    return saw(a, ran && one && sig == SIGBUS && back == 0, "%s, %s; touch %s; back %s",
+               errno_name(b.result[0]), errno_name(b.result[1]), signal_name(sig),
+               errno_name(back));
+}
+
+static uint32_t both_bdf;
+
+static int take_once(struct ctl *c, uint64_t vm)
+{
+    struct reply r;
+    do {
+        CTL(c, &r, TN_DEV_TAKE, both_bdf, vm);
+    } while (r.result == -EAGAIN);
+    return r.result;
+}
+
+/* The bridge's disk cannot be taken at all; both must hear the same, and nothing may move. */
+static bool take_both(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    both_bdf = a->disk;
+    struct both b = { take_once, { a->b, a->b }, { 0 } };
+    bool ran = run_both(&b);
+    return saw(a, ran && b.result[0] == -EBUSY && b.result[1] == -EBUSY, "%s, %s",
+               errno_name(b.result[0]), errno_name(b.result[1]));
+}
+
+/* ---- the owner dies ---- */
+
+static void owner_child(int report, bool half_made)
+{
+    struct ctl c;
+    char why[256];
+    struct reply r;
+    uint64_t len;
+    const char *step;
+    int id;
+    if (ctl_open(&c, why, sizeof(why)) != 0) {
+        _exit(1);
+    }
+    if (half_made) {
+        CTL(&c, &r, TN_VM_CREATE, 64 * MIB, 0, (uint64_t)getpid());
+        id = r.result ? r.result : (int)r.out[0];
+        CTL(&c, &r, TN_VM_PREPARE, (uint64_t)id); /* one step of several */
+    } else {
+        id = vm_create(&c, 16 * MIB, 0, &step);
+        if (id >= 0 && (vm_populate_file(&c, (uint64_t)id, TN_GUEST_RAM, PAYLOAD_IMAGE, &len) != 0 ||
+                        vm_seal(&c, (uint64_t)id, TN_GUEST_RAM, 0xff) != 0)) {
+            id = -EIO;
+        }
+    }
+    if (write(report, &id, sizeof(id)) != (ssize_t)sizeof(id)) {
+        _exit(1);
+    }
+    for (;;) {
+        if (half_made || CTL(&c, &r, TN_VM_RUN, (uint64_t)id, 0, 1000) != 0) {
+            usleep(1000);
+        }
+    }
+}
+
+static bool owner_killed(struct arena *a, bool half_made)
+{
+    int fd[2];
+    int id = -EIO;
+    if (pipe(fd) != 0) {
+        return saw(a, false, "%s", strerror(errno));
+    }
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        owner_child(fd[1], half_made);
+        _exit(1);
+    }
+    close(fd[1]);
+    ssize_t n = child > 0 ? read(fd[0], &id, sizeof(id)) : -1;
+    close(fd[0]);
+    usleep(50000);
+    if (child > 0) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    if (n != (ssize_t)sizeof(id) || id < 0) {
+        return saw(a, false, "its owner made no VM: %s", errno_name(id));
+    }
+    struct tn_vm_stat s;
+    int there = ctl_stat(&a->c, (uint64_t)id, &s);
+    int gone = vm_destroy(&a->c, (uint64_t)id);
+    return saw(a, there == 0 && s.owner == (uint64_t)child && gone == 0, "was %s; destroy: %s",
+               there ? "lost" : vm_state_name(s.state), errno_name(gone));
+}
+
+static bool owner_killed_running(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    return owner_killed(a, false);
+}
+
+static bool owner_killed_zeroing(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    return owner_killed(a, true);
+}
+
+#define ONE(name, op, error, ...) \
+    { "life", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false }
+#define OWN(name, want, fn, error) { "life", name, want, fn, 0, error, { 0 }, false }
+
+const struct attack attacks_life[] = {
+    ONE("destroy a VM that holds a device", TN_VM_DESTROY, EBUSY, ARG_A),
+    OWN("destroy a VM that runs, its DMA in flight", "EBUSY", destroy_running, -EBUSY),
+    OWN("run one vCPU on two CPUs", "EBUSY", run_twice, -EBUSY),
+    OWN("donate memory that is pinned for DMA", "EBUSY", donate_pinned, -EBUSY),
+    OWN("unshare a page that is pinned for DMA", "EBUSY", unshare_pinned, -EBUSY),
+    OWN("destroy a VM whose page is pinned for DMA", "EBUSY", destroy_pinned, -EBUSY),
+    OWN("free a domain with a device in it", "EBUSY", free_attached, -EBUSY),
+    OWN("destroy one VM from both CPUs", "one ok, one ENOENT", destroy_both, 0),
+    OWN("share one range from both CPUs", "one ok, one EALREADY", share_both, 0),
+    OWN("donate one page from both CPUs", "one ok, one EPERM; SIGBUS", donate_both, 0),
+    OWN("take one device from both CPUs", "EBUSY, EBUSY", take_both, 0),
+    OWN("the owner of a running VM killed with -9", "VM stays, can be destroyed",
+        owner_killed_running, 0),
+    OWN("the owner killed while memory is zeroed", "VM stays, can be destroyed",
+        owner_killed_zeroing, 0),
+};
+const size_t attacks_life_n = COUNT(attacks_life);
