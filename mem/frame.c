@@ -294,26 +294,34 @@ void frames_lend(uint64_t pa, uint64_t n, owner_t borrower)
     port_unlock(&frame_all.lock);
 }
 
-static bool same(const struct frame *a, const struct frame *b)
+static uint64_t word_of(const struct frame *f)
 {
-    return a->owner == b->owner && a->borrower == b->borrower && a->pins == b->pins &&
-           a->borrower_pins == b->borrower_pins && a->state == b->state && a->flags == b->flags;
+    uint64_t w;
+
+    __builtin_memcpy(&w, f, sizeof(w));
+    return w;
 }
 
-bool frames_run(uint64_t pa, struct frame *run, uint64_t *last)
+bool frames_run_within(uint64_t pa, uint64_t end, struct frame *run, uint64_t *last)
 {
     if (!frame_valid(pa)) {
         return false;
     }
     port_lock(&frame_all.lock);
     uint64_t i = (pa - frame_all.base) >> PAGE_SHIFT;
-    uint64_t j = i + 1;
+    uint64_t stop = frame_valid(end) ? ((end - frame_all.base) >> PAGE_SHIFT) + 1 : frame_all.n;
+    uint64_t j = i + 1, first = word_of(&frame_all.frame[i]);
 
     *run = frame_all.frame[i];
-    while (j < frame_all.n && same(&frame_all.frame[j], run)) {
+    while (j < stop && word_of(&frame_all.frame[j]) == first) {
         j++;
     }
     port_unlock(&frame_all.lock);
     *last = frame_all.base + (j << PAGE_SHIFT) - 1;
     return true;
+}
+
+bool frames_run(uint64_t pa, struct frame *run, uint64_t *last)
+{
+    return frames_run_within(pa, ~0ull, run, last);
 }

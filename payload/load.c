@@ -289,6 +289,10 @@ static bool device_step(bool more)
 
 /* ---- conversions ---- */
 
+static void job_settle(uint32_t bit);
+
+static void job_confirmed(struct job *j);
+
 static void job_request(struct job *j)
 {
     int64_t id;
@@ -317,6 +321,12 @@ static void job_request(struct job *j)
     outstanding++;
     if (outstanding > report[R_MAX_PENDING]) {
         report[R_MAX_PENDING] = outstanding;
+    }
+    if (waiting[id % 64]) {
+        job_settle((uint32_t)(id % 64)); /* committed since collect(): its number's place is free */
+    }
+    if (waiting[id % 64]) { /* its place is ours: that one was committed since we last looked */
+        job_confirmed(&jobs[waiting[id % 64] - 1]);
     }
     j->id = (uint64_t)id;
     j->step = WAITING;
@@ -396,6 +406,25 @@ static void job_confirmed(struct job *j)
     job_turn(j);
 }
 
+/* The request with this number (modulo 64) is no longer pending. */
+static void job_settle(uint32_t bit)
+{
+    struct job *j = &jobs[waiting[bit] - 1];
+
+    waiting[bit] = 0;
+    if ((j->id & 15) == 0) { /* a sample: did it happen at all? */
+        int64_t now = call3(TN_GUEST_STATE, (uint64_t)page_at(j->page), 0, 0, 0);
+
+        if ((now != 0) != j->to_shared) {
+            report[R_REFUSED]++;
+            outstanding--;
+            j->step = WANT;
+            return;
+        }
+    }
+    job_confirmed(j);
+}
+
 static bool chunk_idle(uint32_t chunk)
 {
     return chunk_dma[chunk] == 0 && chunk_jobs[chunk] == 0;
@@ -447,24 +476,9 @@ static void collect(void)
     hvc(&k);
     mask = ~k.x[1];
     for (uint32_t bit = 0; bit < 64 && outstanding; bit++) {
-        struct job *j;
-
-        if (!waiting[bit] || !(mask >> bit & 1)) {
-            continue;
+        if (waiting[bit] && (mask >> bit & 1)) {
+            job_settle(bit);
         }
-        j = &jobs[waiting[bit] - 1];
-        waiting[bit] = 0;
-        if ((j->id & 15) == 0) { /* a sample: did it happen at all? */
-            int64_t now = call3(TN_GUEST_STATE, (uint64_t)page_at(j->page), 0, 0, 0);
-
-            if ((now != 0) != j->to_shared) {
-                report[R_REFUSED]++;
-                outstanding--;
-                j->step = WANT;
-                continue;
-            }
-        }
-        job_confirmed(j);
     }
 }
 

@@ -48,8 +48,8 @@ static FMT_INLINE int protect(const struct pt_fmt *f, struct pt *pt, uint64_t ia
     /* Memory type and ASID scope cannot change in place (break-before-make): refuse them first. */
     for (pos = ia;; pos++) {
         walk(f, pt, pos, &w);
-        if (ent_present(f, w.v) && ((ent_attr(f, w.level, w.v) ^ rights) &
-                                    ~(f->rights | f->accessed)) != 0) {
+        if (ent_present(f, w.v) &&
+            ((ent_attr(f, w.level, w.v) ^ rights) & ~(f->rights | f->accessed)) != 0) {
             return -EINVAL;
         }
         pos = lvl_last(f, w.level, pos);
@@ -184,8 +184,8 @@ static FMT_INLINE int age(const struct pt_fmt *f, struct pt *pt, uint64_t ia, ui
             }
             clean(pt, w.e, 1);
             *young = true;
-            pt_gather_add(g, lvl_base(f, w.level, pos), lvl_last(f, w.level, pos),
-                          (uint8_t)w.level, false);
+            pt_gather_add(g, lvl_base(f, w.level, pos), lvl_last(f, w.level, pos), (uint8_t)w.level,
+                          false);
         }
         pos = lvl_last(f, w.level, pos);
         if (pos >= last) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Cut: leaf boundaries where the caller needs them, without a moment in which any other address is
- * missing. Each leaf that crosses a boundary gets one sub-tree, filled in full before anyone can see
- * it, and one compare-exchange swaps it in: one store and one invalidation, however many levels.
+ * missing. Each leaf that crosses a boundary gets one sub-tree, filled in full before anyone can
+ * see it, and one compare-exchange swaps it in: one store and one invalidation, however many
+ * levels.
  */
 #include "engine.h"
 
-#define CUT_NODES (1u + 2u * (PT_LEVELS - 2u)) /* one table per level and boundary, the top shared */
+#define CUT_NODES \
+    (1u + 2u * (PT_LEVELS - 2u)) /* one table per level and boundary, the top shared */
 
 struct cut_node {
     uint64_t base; /* first ia */
@@ -30,7 +32,7 @@ static FMT_INLINE void plan_boundary(const struct pt_fmt *f, struct cut_plan *p,
     unsigned cur = 0;
 
     if (p->n == 0) {
-        p->node[0] = (struct cut_node){.base = p->base, .level = (uint8_t)(p->w.level + 1)};
+        p->node[0] = (struct cut_node){ .base = p->base, .level = (uint8_t)(p->w.level + 1) };
         p->n = 1;
     }
     for (unsigned l = p->w.level + 1; at != lvl_base(f, l, at); l++) {
@@ -41,8 +43,9 @@ static FMT_INLINE void plan_boundary(const struct pt_fmt *f, struct cut_plan *p,
             i++;
         }
         if (i == p->n) {
-            p->node[i] = (struct cut_node){
-                .base = base, .level = (uint8_t)(l + 1), .parent = (uint8_t)cur};
+            p->node[i] = (struct cut_node){ .base = base,
+                                            .level = (uint8_t)(l + 1),
+                                            .parent = (uint8_t)cur };
             p->n++;
         }
         cur = i;

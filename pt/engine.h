@@ -226,8 +226,8 @@ static inline int range_check(const struct pt *pt, uint64_t ia, uint64_t len)
 
 static inline int prot_check(const struct pt_fmt *f, const struct pt *pt, uint32_t prot)
 {
-    const uint32_t all = PT_READ | PT_WRITE | PT_EXEC | PT_USER | PT_NC | PT_DEVICE | PT_TRACK |
-                         PT_DIRTY;
+    const uint32_t all =
+        PT_READ | PT_WRITE | PT_EXEC | PT_USER | PT_NC | PT_DEVICE | PT_TRACK | PT_DIRTY;
 
     if ((prot & ~all) != 0 || !fmt_prot_ok(f, prot)) {
         return -EINVAL;

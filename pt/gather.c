@@ -29,7 +29,7 @@ uint64_t pt_pool_pop(struct pt_pool *pool)
 
 void pt_gather_init(struct pt_gather *g)
 {
-    *g = (struct pt_gather){0};
+    *g = (struct pt_gather){ 0 };
 }
 
 static bool overlap(const struct pt_inv *r, uint64_t ia, uint64_t last)
@@ -71,7 +71,7 @@ void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t leve
         g->n = 0;
         return;
     }
-    g->inv[g->n++] = (struct pt_inv){.ia = ia, .last = last, .level = level, .tables = tables};
+    g->inv[g->n++] = (struct pt_inv){ .ia = ia, .last = last, .level = level, .tables = tables };
 }
 
 void pt_free_subtree(const struct pt_fmt *f, struct pt_pool *freed, uint64_t pa, unsigned level)

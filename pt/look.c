@@ -51,7 +51,7 @@ static FMT_INLINE bool next_table(const struct pt_fmt *f, const struct pt *pt,
     if (!it->started) {
         *table_pa = pt->root + it->ia * PAGE_SIZE;
         if (++it->ia == pt->root_pages) {
-            *it = (struct pt_table_iter){.started = true, .level = pt->cfg.start_level};
+            *it = (struct pt_table_iter){ .started = true, .level = pt->cfg.start_level };
         }
         return true;
     }

@@ -205,7 +205,7 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
 static FMT_INLINE int map(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t oa,
                           uint64_t len, uint32_t prot, uint64_t cap, struct pt_pool *pool)
 {
-    struct map_job job = {.ia = ia, .last = ia + (len - 1), .delta = oa - ia};
+    struct map_job job = { .ia = ia, .last = ia + (len - 1), .delta = oa - ia };
     uint64_t tables;
     int ret = job_check(f, pt, ia, oa, len, cap);
 
@@ -248,7 +248,7 @@ int pt_map(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
 static FMT_INLINE int need_map(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
                                uint64_t oa, uint64_t len, uint64_t cap, uint32_t *n)
 {
-    struct map_job job = {.ia = ia, .last = ia + (len - 1), .delta = oa - ia};
+    struct map_job job = { .ia = ia, .last = ia + (len - 1), .delta = oa - ia };
     uint64_t tables;
     int ret = job_check(f, pt, ia, oa, len, cap);
 

@@ -17,8 +17,8 @@ struct merge_job {
 };
 
 /*
- * Is everything below the table `top` (at `level`, covering [base, end]) one contiguous run of equal
- * leaves? Access flags may differ: a young page makes a young block.
+ * Is everything below the table `top` (at `level`, covering [base, end]) one contiguous run of
+ * equal leaves? Access flags may differ: a young page makes a young block.
  */
 static FMT_INLINE bool uniform(const struct pt_fmt *f, uint64_t *top, unsigned level, uint64_t base,
                                struct merge_job *job)

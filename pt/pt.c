@@ -57,7 +57,7 @@ int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root)
         root >> cfg->oa_bits != 0) {
         return -EINVAL;
     }
-    *pt = (struct pt){.cfg = *cfg, .root = root, .root_pages = (uint32_t)pages};
+    *pt = (struct pt){ .cfg = *cfg, .root = root, .root_pages = (uint32_t)pages };
     return 0;
 }
 

@@ -19,7 +19,8 @@ static FMT_INLINE bool ends_ok(const struct pt_fmt *f, const struct pt *pt, uint
     return !ent_present(f, w.v) || last == lvl_last(f, w.level, last);
 }
 
-/* Clears one leaf that hardware may be marking dirty: what it set must not be overwritten unseen. */
+/* Clears one leaf that hardware may be marking dirty: what it set must not be overwritten unseen.
+ */
 static FMT_INLINE bool clear_tracked(const struct pt_fmt *f, uint64_t *e, uint64_t v)
 {
     while (!port_pte_cas(e, &v, 0)) {

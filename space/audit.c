@@ -22,7 +22,7 @@ static void check_leaf(const struct pt_leaf *leaf, owner_t user, struct space_au
         struct frame f;
         uint64_t last;
 
-        if (!frames_run(pa, &f, &last)) {
+        if (!frames_run_within(pa, end, &f, &last)) {
             report(a, "leaf reaches outside memory", leaf->ia + (pa - leaf->oa), pa);
             return;
         }

@@ -128,38 +128,83 @@ int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *po
     return 0;
 }
 
-/*
- * Upper bound of table pages for mapping the pages, in any state, or for cutting at both ends of
- * them (or putting back what was broken around them), walked by chunks and not by pages. `copies`:
- * in how many places a chunk may stand, for the host's view.
- */
-uint32_t binding_need(const struct binding *b, uint64_t page, uint64_t n, uint32_t copies)
+/* Tables above the 2M blocks, for a 1G region that was not met before. */
+static uint32_t upper_tables(const struct binding *b, uint64_t ia, uint64_t *last_gig)
 {
-    const struct gmem *gm = b->f.gm;
     unsigned start = b->space->pt.cfg.start_level;
-    uint32_t upper = start == 0 ? 2 : (start == 1 ? 1 : 0);
-    bool guest = b->view == VIEW_GUEST;
-    bool big = space_leaf_ok(b->space, SIZE_2M) && (!guest || binding_big(b));
+
+    if (ia / SIZE_1G == *last_gig) {
+        return 0;
+    }
+    *last_gig = ia / SIZE_1G;
+    return start == 0 ? 2 : (start == 1 ? 1 : 0);
+}
+
+static uint32_t window_need(const struct binding *b, uint64_t page, uint64_t n,
+                            const uint64_t *chunks)
+{
+    bool big = space_leaf_ok(b->space, SIZE_2M);
     uint64_t last_gig = ~0ull;
     uint32_t need = 0;
 
     for (uint64_t p = page, m; p < page + n; p += m) {
         m = gmem_in_chunk(p, page + n - p);
-        if (!guest) {
-            need += copies * (upper + 1);
-            continue;
-        }
+        need += upper_tables(b, gmem_at(chunks, p), &last_gig);
+        need += big && m == CHUNK_PAGES ? 0 : 1;
+    }
+    return need;
+}
+
+static uint32_t guest_need(const struct binding *b, uint64_t page, uint64_t n)
+{
+    bool big = space_leaf_ok(b->space, SIZE_2M) && binding_big(b);
+    uint64_t last_gig = ~0ull;
+    uint32_t need = 0;
+
+    for (uint64_t p = page, m; p < page + n; p += m) {
+        m = gmem_in_chunk(p, page + n - p);
         uint64_t ia = binding_ia(b, p);
         uint64_t last = ia + (m << PAGE_SHIFT) - 1;
 
-        need += ia / SIZE_1G != last_gig ? upper : 0;
-        need += ia / SIZE_1G != last / SIZE_1G ? upper : 0;
-        last_gig = last / SIZE_1G;
+        need += upper_tables(b, ia, &last_gig);
+        need += upper_tables(b, last, &last_gig);
         if (!big) {
             need += (uint32_t)(last / SIZE_2M - ia / SIZE_2M) + 1;
-        } else if (m != CHUNK_PAGES || !gmem_uniform(gm, p, m, true)) {
+        } else if (m != CHUNK_PAGES || !gmem_uniform(b->f.gm, p, m, true)) {
             need++;
         }
+    }
+    return need;
+}
+
+/*
+ * Upper bounds of table pages, walked by chunks and not by pages. For a change: mapping or cutting
+ * the range, at both ends (or putting back what was broken around them); `chunks` are the frames
+ * that a window is made of. For a new binding: what its pages need as they are.
+ */
+uint32_t binding_need_change(const struct binding *b, uint64_t page, uint64_t n,
+                             const uint64_t *chunks)
+{
+    uint64_t last = page + (n - 1);
+
+    if (b->view == VIEW_GUEST) {
+        return guest_need(b, page, n) + guest_need(b, last, 1);
+    }
+    return window_need(b, page, n, chunks) + window_need(b, last, 1, chunks);
+}
+
+static uint32_t need_now(const struct binding *b)
+{
+    const struct gmem *gm = b->f.gm;
+    uint32_t need = 0;
+
+    if (b->view == VIEW_GUEST) {
+        return guest_need(b, b->first, b->n);
+    }
+    for (uint64_t p = b->first, end = b->first + b->n, m; p < end; p += m) {
+        m = gmem_in_chunk(p, end - p);
+        need += gm->nshared[p / CHUNK_PAGES] == 0 ? 0 : window_need(b, p, 1, gm->shared);
+        need += gm->ninplace[p / CHUNK_PAGES] == 0 ? 0 : window_need(b, p, 1, gm->priv);
     }
     return need;
 }
@@ -258,7 +303,7 @@ static int check_args(const struct space *s, const struct gmem *gm, const struct
 static int fill(struct binding *b)
 {
     struct pt_pool pool = {0};
-    uint32_t need = b->prefill ? binding_need(b, b->first, b->n, 2) : 0;
+    uint32_t need = b->prefill ? need_now(b) : 0;
     int err = frame_tables_reserve(&pool, need);
 
     if (err != 0) {

@@ -43,6 +43,12 @@ static bool gains(const struct binding *b, const struct gmem_change *c)
     return b->view == VIEW_GUEST || c->to != GMEM_PRIVATE;
 }
 
+/* The frames that the host gains or loses. */
+static const uint64_t *window_chunks(const struct gmem_change *c)
+{
+    return c->from == GMEM_SHARED || c->to == GMEM_SHARED ? c->gm->shared : c->gm->priv;
+}
+
 /*
  * The pieces of the tree that a change covers, one after the other: the guest's view is one piece;
  * the host's is one for each chunk (where its frames are). False at the end.
@@ -62,10 +68,8 @@ static bool next_piece(const struct binding *b, const struct gmem_change *c, str
     if (b->view == VIEW_GUEST) {
         p->ia = binding_ia(b, p->page);
     } else {
-        bool separate = c->from == GMEM_SHARED || c->to == GMEM_SHARED;
-
         m = gmem_in_chunk(p->page, p->n);
-        p->ia = gmem_at(separate ? c->gm->shared : c->gm->priv, p->page);
+        p->ia = gmem_at(window_chunks(c), p->page);
     }
     p->len = m << PAGE_SHIFT;
     p->page += m;
@@ -94,11 +98,11 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     if (!concerns(b, c, &p.page, &p.n)) {
         return 0;
     }
-    /* Both ends, in the worst case: a fault may still map a large leaf here before faults are held
-     * off. Two more for a merge that breaks. */
-    uint64_t last = p.page + (p.n - 1);
-    uint32_t need = binding_need(b, p.page, p.n, 1) + binding_need(b, last, 1, 1) + 2;
+    /* In the worst case: a fault may still map a large leaf here before faults are held off. Two
+     * more for a merge that breaks. */
+    uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + 2;
 
+    b->kept = b->reserve.count;
     if (b->reserve.count < need) {
         int err = frame_tables_reserve(&b->reserve, need - b->reserve.count);
 
@@ -117,15 +121,19 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     }
     space_share_unlock(s);
     if (err != 0) {
-        trim(b, SPACE_RESERVE);
+        trim(b, b->kept);
     }
     return err;
 }
 
 static void change_cancel(struct follower *f, const struct gmem_change *c)
 {
-    (void)c;
-    trim(of(f), SPACE_RESERVE);
+    struct binding *b = of(f);
+    struct piece p = {0};
+
+    if (concerns(b, c, &p.page, &p.n)) {
+        trim(b, b->kept);
+    }
 }
 
 /* ---- lose ---- */
@@ -393,6 +401,10 @@ static void change_settle(struct follower *f, const struct gmem_change *c)
         }
     }
     trim(b, SPACE_RESERVE);
+    if (b->reserve.count < SPACE_RESERVE) {
+        /* So that the next small change finds what it needs; if there is nothing now, then then. */
+        (void)frame_tables_reserve(&b->reserve, SPACE_RESERVE - b->reserve.count);
+    }
 }
 
 static void change_hint(struct follower *f, uint64_t page)

@@ -44,7 +44,8 @@ bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page);
 uint64_t binding_cap(const struct binding *b);
 /* Map pages as the object's state says, lock held alone: -ENOMEM, -EEXIST... */
 int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool);
-uint32_t binding_need(const struct binding *b, uint64_t page, uint64_t n, uint32_t copies);
+uint32_t binding_need_change(const struct binding *b, uint64_t page, uint64_t n,
+                             const uint64_t *chunks);
 
 static inline uint64_t binding_ia(const struct binding *b, uint64_t page)
 {

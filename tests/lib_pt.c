@@ -4,21 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIVE_ALL {.bbm = 2, .hw_af = true, .hw_dirty = true}
+#define LIVE_ALL                                  \
+    {                                             \
+        .bbm = 2, .hw_af = true, .hw_dirty = true \
+    }
 
 const struct tp_conf tp_confs[] = {
-    {"s2 ia48 level 0", {PT_ARM_S2_4K, 48, 48, 0, false, false, false, LIVE_ALL}},
-    {"s2 ia40 level 0 fwb xnx", {PT_ARM_S2_4K, 40, 44, 0, true, true, false, LIVE_ALL}},
-    {"s2 ia39 level 1", {PT_ARM_S2_4K, 39, 40, 1, false, false, true, LIVE_ALL}},
-    {"s2 ia40 level 1, 2 start tables", {PT_ARM_S2_4K, 40, 40, 1, true, false, false, LIVE_ALL}},
-    {"s2 ia43 level 1, 16 start tables", {PT_ARM_S2_4K, 43, 48, 1, false, true, false, LIVE_ALL}},
-    {"s2 ia31 level 1, 2 entries", {PT_ARM_S2_4K, 31, 36, 1, false, false, false, LIVE_ALL}},
-    {"s2 ia34 level 2, 16 start tables", {PT_ARM_S2_4K, 34, 36, 2, false, false, false, LIVE_ALL}},
-    {"s2 ia32 level 2, 4 start tables", {PT_ARM_S2_4K, 32, 48, 2, false, false, false, LIVE_ALL}},
-    {"s2 ia25 level 2, 16 entries", {PT_ARM_S2_4K, 25, 32, 2, false, false, false, LIVE_ALL}},
-    {"s1 ia48 level 0", {PT_ARM_S1_4K, 48, 48, 0, false, false, false, LIVE_ALL}},
-    {"s1 ia39 level 1", {PT_ARM_S1_4K, 39, 42, 1, false, false, true, LIVE_ALL}},
-    {"s1 ia30 level 2", {PT_ARM_S1_4K, 30, 40, 2, false, false, false, LIVE_ALL}},
+    { "s2 ia48 level 0", { PT_ARM_S2_4K, 48, 48, 0, false, false, false, LIVE_ALL } },
+    { "s2 ia40 level 0 fwb xnx", { PT_ARM_S2_4K, 40, 44, 0, true, true, false, LIVE_ALL } },
+    { "s2 ia39 level 1", { PT_ARM_S2_4K, 39, 40, 1, false, false, true, LIVE_ALL } },
+    { "s2 ia40 level 1, 2 start tables",
+      { PT_ARM_S2_4K, 40, 40, 1, true, false, false, LIVE_ALL } },
+    { "s2 ia43 level 1, 16 start tables",
+      { PT_ARM_S2_4K, 43, 48, 1, false, true, false, LIVE_ALL } },
+    { "s2 ia31 level 1, 2 entries", { PT_ARM_S2_4K, 31, 36, 1, false, false, false, LIVE_ALL } },
+    { "s2 ia34 level 2, 16 start tables",
+      { PT_ARM_S2_4K, 34, 36, 2, false, false, false, LIVE_ALL } },
+    { "s2 ia32 level 2, 4 start tables",
+      { PT_ARM_S2_4K, 32, 48, 2, false, false, false, LIVE_ALL } },
+    { "s2 ia25 level 2, 16 entries", { PT_ARM_S2_4K, 25, 32, 2, false, false, false, LIVE_ALL } },
+    { "s1 ia48 level 0", { PT_ARM_S1_4K, 48, 48, 0, false, false, false, LIVE_ALL } },
+    { "s1 ia39 level 1", { PT_ARM_S1_4K, 39, 42, 1, false, false, true, LIVE_ALL } },
+    { "s1 ia30 level 2", { PT_ARM_S1_4K, 30, 40, 2, false, false, false, LIVE_ALL } },
 };
 const unsigned tp_conf_count = sizeof(tp_confs) / sizeof(tp_confs[0]);
 
@@ -81,7 +88,7 @@ void tp_open(struct tp *t, const struct pt_config *cfg)
     int pages = pt_root_pages(cfg);
 
     phys_once();
-    *t = (struct tp){.live0 = hosted_live()};
+    *t = (struct tp){ .live0 = hosted_live() };
     tp_assert(pages > 0, "no root for ia %u level %u\n", cfg->ia_bits, cfg->start_level);
     assert_int_equal(pt_init(&t->pt, cfg, table_alloc((uint32_t)pages)), 0);
     assert_int_equal(t->pt.root_pages, pages);
@@ -133,7 +140,7 @@ uint64_t tp_top(const struct tp *t)
 
 enum model_fault tp_walk(const struct tp *t, uint64_t ia, struct model_xlat *x)
 {
-    return model_walk(&t->walk, &tp_mem, ia, (struct model_access){.what = MODEL_R, .peek = true},
+    return model_walk(&t->walk, &tp_mem, ia, (struct model_access){ .what = MODEL_R, .peek = true },
                       x);
 }
 
@@ -206,7 +213,7 @@ static void insert(struct tp_map *m, unsigned at, struct tp_run r)
 void tp_map_add(struct tp_map *m, uint64_t ia, uint64_t last, uint64_t oa, uint32_t prot)
 {
     assert_false(tp_map_any(m, ia, last));
-    insert(m, first_run(m, ia), (struct tp_run){ia, last, oa, prot});
+    insert(m, first_run(m, ia), (struct tp_run){ ia, last, oa, prot });
 }
 
 /* A run boundary at ia. */
@@ -289,16 +296,14 @@ static bool any_run(struct counts *c, uint64_t ia, uint64_t last)
 }
 
 /* The leaf against the oracle: the whole of it, in one run or several with equal contents. */
-static void audit_leaf(struct counts *c, const struct model_desc *d, uint8_t level,
-                       uint64_t ia)
+static void audit_leaf(struct counts *c, const struct model_desc *d, uint8_t level, uint64_t ia)
 {
     const struct tp *t = c->t;
     uint64_t last = ia + (((uint64_t)1 << d->shift) - 1);
     bool dirty = false;
 
-    tp_assert(!d->reserved && !d->address_size && !d->contig && !d->nt,
-              "%s: bad leaf for %#lx\n", model_verdict_name(MODEL_V_RESERVED_BITS),
-              (unsigned long)ia);
+    tp_assert(!d->reserved && !d->address_size && !d->contig && !d->nt, "%s: bad leaf for %#lx\n",
+              model_verdict_name(MODEL_V_RESERVED_BITS), (unsigned long)ia);
     for (uint64_t at = ia; at <= last;) {
         const struct tp_run *r = run_at(c, at);
         uint32_t prot;
@@ -361,7 +366,7 @@ static void audit_table(struct counts *c, uint64_t pa, uint64_t ia, uint8_t leve
 
 static void audit_next(const struct tp *t)
 {
-    struct counts c = {.t = t};
+    struct counts c = { .t = t };
     struct pt_leaf leaf;
     uint64_t ia = 0, from = 0;
 
@@ -387,8 +392,8 @@ static void audit_next(const struct tp *t)
 
 void tp_audit(const struct tp *t)
 {
-    struct counts c = {.t = t};
-    struct pt_table_iter it = {0};
+    struct counts c = { .t = t };
+    struct pt_table_iter it = { 0 };
     uint64_t pa, pages = 0;
 
     audit_table(&c, t->pt.root, 0, t->pt.cfg.start_level, model_root_entries(&t->walk));
@@ -411,11 +416,11 @@ void tp_audit(const struct tp *t)
 
 void tp_snap(const struct tp *t, struct tp_snap *s)
 {
-    struct pt_table_iter it = {0};
+    struct pt_table_iter it = { 0 };
     size_t tables = t->pt.root_pages + t->pt.tables + t->pool.count;
     uint64_t pa;
 
-    *s = (struct tp_snap){.pt = t->pt, .pool = t->pool};
+    *s = (struct tp_snap){ .pt = t->pt, .pool = t->pool };
     s->words = malloc(tables * (PAGE_SIZE + 8));
     assert_non_null(s->words);
     while (pt_next_table(&t->pt, &it, &pa)) {

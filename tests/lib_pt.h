@@ -113,12 +113,12 @@ bool tp_covered(const struct pt_gather *g, uint64_t ia, uint64_t last);
 #define TP_STEPS(n) (n)
 #endif
 
-#define tp_assert(cond, ...)                                                                       \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            print_error(__VA_ARGS__);                                                              \
-            fail_msg("%s", #cond);                                                                 \
-        }                                                                                          \
+#define tp_assert(cond, ...)          \
+    do {                              \
+        if (!(cond)) {                \
+            print_error(__VA_ARGS__); \
+            fail_msg("%s", #cond);    \
+        }                             \
     } while (0)
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define LAB_VMID 5u
 #define LAB_ASID 9u
@@ -14,7 +15,7 @@ uint64_t lab_below(struct lab *l, uint64_t n)
 
 static struct model_access reads(const struct lab *l)
 {
-    return (struct model_access){.what = MODEL_R, .user = l->t.user != 0};
+    return (struct model_access){ .what = MODEL_R, .user = l->t.user != 0 };
 }
 
 /* What an agent found for an address that must be there. */
@@ -93,7 +94,7 @@ static void probe(struct lab *l)
 static void hardware_write(struct lab *l, uint64_t ia)
 {
     const struct tp_run *r = tp_map_at(&l->t.map, ia);
-    struct model_access access = {.what = MODEL_W, .user = l->t.user != 0};
+    struct model_access access = { .what = MODEL_W, .user = l->t.user != 0 };
     struct model_xlat x;
 
     if (!r || (r->prot & (PT_TRACK | PT_WRITE)) != (PT_TRACK | PT_WRITE)) {
@@ -106,12 +107,86 @@ static void hardware_write(struct lab *l, uint64_t ia)
     }
 }
 
+/* --- what a walker that does not snoop sees: memory as it was last cleaned --- */
+
+static unsigned char *cleaned;
+
+static void clean(void *ctx, const void *va, size_t len)
+{
+    size_t off = (size_t)((const unsigned char *)va - (const unsigned char *)hosted_arena());
+
+    (void)ctx;
+    memcpy(cleaned + off, va, len);
+}
+
+static void check_clean(const struct lab *l, uint64_t table)
+{
+    const uint64_t *now = port_va(table);
+    const uint64_t *seen = (const uint64_t *)(const void *)(cleaned + (table - HOSTED_BASE));
+    uint64_t hardware = model_arm.hw_mask(&l->t.walk); /* what it sets needs no cleaning */
+
+    for (unsigned i = 0; i < PAGE_SIZE / 8 && l->t.pt.cfg.incoherent; i++) {
+        tp_assert(((now[i] ^ seen[i]) & ~hardware) == 0, "not-cleaned: entry %u of table %#lx\n", i,
+                  (unsigned long)table);
+    }
+}
+
+/* --- order of stores --- */
+
+static void publish(void *ctx)
+{
+    struct lab *l = ctx;
+
+    l->unpublished = false;
+}
+
+/* The level of a table page of the live tree, -1 for any other page. */
+static int live_level(const struct lab *l, uint64_t page)
+{
+    struct pt_table_iter it = { 0 };
+    uint64_t pa;
+
+    if (page - l->t.pt.root < l->t.pt.root_pages * PAGE_SIZE) {
+        return l->t.pt.cfg.start_level;
+    }
+    while (pt_next_table(&l->t.pt, &it, &pa)) {
+        if (pa == page) {
+            return it.level;
+        }
+    }
+    return -1;
+}
+
+/* A table goes into a live tree: filled, published, and for some walkers cleaned, all before. */
+static void check_link(struct lab *l, const struct hosted_store *s)
+{
+    int level = s->kind != HOSTED_FILL && (s->new & 3) == 3
+                    ? live_level(l, port_pa(s->e) & ~(PAGE_SIZE - 1))
+                    : -1;
+    struct model_desc d;
+    uint64_t any = 0;
+
+    if (level < 0) {
+        return; /* not a table entry, or not in a table that a walker can see */
+    }
+    model_arm.decode(&l->t.walk, (uint8_t)level, s->new, &d);
+    if (d.kind != MODEL_DESC_TABLE) {
+        return;
+    }
+    for (unsigned i = 0; i < PAGE_SIZE / 8; i++) {
+        any |= ((const uint64_t *)port_va(d.pa))[i];
+    }
+    tp_assert(any & 1, "%s: %#lx is empty\n", model_verdict_name(MODEL_V_TABLE_NOT_FILLED),
+              (unsigned long)d.pa);
+    tp_assert(!l->unpublished, "link-before-publish: %#lx\n", (unsigned long)d.pa);
+    check_clean(l, d.pa);
+}
+
 static void judge(struct lab *l, const struct hosted_store *s)
 {
-    struct model_store m = {.entry = port_pa(s->e),
-                            .old = s->old,
-                            .value = s->new,
-                            .atomic = s->kind == HOSTED_CAS};
+    struct model_store m = {
+        .entry = port_pa(s->e), .old = s->old, .value = s->new, .atomic = s->kind == HOSTED_CAS
+    };
 
     l->stores++;
     model_live_store(l->live, &m);
@@ -121,6 +196,8 @@ static void before(void *ctx, const struct hosted_store *s)
 {
     struct lab *l = ctx;
 
+    check_link(l, s);
+    l->unpublished = true;
     if (s->kind != HOSTED_CAS) {
         judge(l, s);
         return;
@@ -168,17 +245,25 @@ void lab_open(struct lab *l, const struct pt_config *cfg, int mode, int apply, u
 {
     struct model_live_cfg live;
 
-    *l = (struct lab){0};
+    *l = (struct lab){ 0 };
     model_rng_seed(&l->rng, seed);
+    if (!cleaned) {
+        cleaned = mmap(NULL, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        assert_true(cleaned != MAP_FAILED);
+    }
     tp_open(&l->t, cfg);
-    l->ctx = (struct model_ctx){
-        .walk = l->t.walk, .mem = &tp_mem, .vmid = LAB_VMID, .asid = LAB_ASID};
-    live = (struct model_live_cfg){.walk = l->t.walk,
-                                   .mem = &tp_mem,
-                                   .vmid = LAB_VMID,
-                                   .asid = LAB_ASID,
-                                   .agents = LAB_AGENTS,
-                                   .strict = true};
+    for (unsigned i = 0; i < l->t.pt.root_pages; i++) {
+        clean(l, port_va(l->t.pt.root + i * PAGE_SIZE), PAGE_SIZE);
+    }
+    l->ctx =
+        (struct model_ctx){ .walk = l->t.walk, .mem = &tp_mem, .vmid = LAB_VMID, .asid = LAB_ASID };
+    live = (struct model_live_cfg){ .walk = l->t.walk,
+                                    .mem = &tp_mem,
+                                    .vmid = LAB_VMID,
+                                    .asid = LAB_ASID,
+                                    .agents = LAB_AGENTS,
+                                    .strict = true };
     l->live = model_live_new(&live);
     assert_non_null(l->live);
     model_live_on_violation(l->live, violated, l);
@@ -205,14 +290,16 @@ void lab_watch(struct lab *l, uint64_t ia, uint64_t len)
     for (unsigned i = 0; i < LAB_AGENTS; i++) {
         assert_true(model_tlb_speculate_in(l->tlb[i], &l->ctx, ia, len));
     }
-    l->hook = (struct hosted_hook){.ctx = l, .before = before, .after = after};
+    l->hook = (struct hosted_hook){
+        .ctx = l, .before = before, .after = after, .publish = publish, .clean = clean
+    };
     hosted_set_hook(&l->hook);
 }
 
 static void invalidate(struct lab *l, const struct pt_gather *g)
 {
     for (unsigned a = 0; a < LAB_AGENTS; a++) {
-        struct model_inv all = {.kind = MODEL_INV_VMID, .vmid = LAB_VMID};
+        struct model_inv all = { .kind = MODEL_INV_VMID, .vmid = LAB_VMID };
 
         for (unsigned i = 0; i < g->n; i++) {
             const struct pt_inv *r = &g->inv[i];
@@ -231,7 +318,7 @@ static void invalidate(struct lab *l, const struct pt_gather *g)
         model_tlb_sync(l->tlb[a]);
         if (a == 0 && l->t.walk.stage == 2 && g->n > 0) {
             /* A CPU's combined entries: by IPA first, then all of stage 1 (DDI0487 D8.17). */
-            struct model_inv s1 = {.kind = MODEL_INV_S1_VMID, .vmid = LAB_VMID};
+            struct model_inv s1 = { .kind = MODEL_INV_S1_VMID, .vmid = LAB_VMID };
 
             model_tlb_invalidate(l->tlb[a], &s1);
             model_tlb_sync(l->tlb[a]);
@@ -243,8 +330,8 @@ static void invalidate(struct lab *l, const struct pt_gather *g)
 static void begin(struct lab *l, uint64_t ia, uint64_t len, bool missing)
 {
     uint64_t last = ia + len - 1;
-    uint64_t at[] = {ia, last & ~(PAGE_SIZE - 1), ia - PAGE_SIZE, last + 1,
-                     ia + lab_below(l, len / PAGE_SIZE) * PAGE_SIZE};
+    uint64_t at[] = { ia, last & ~(PAGE_SIZE - 1), ia - PAGE_SIZE, last + 1,
+                      ia + lab_below(l, len / PAGE_SIZE) * PAGE_SIZE };
 
     for (unsigned a = 0; a < LAB_AGENTS; a++) {
         for (unsigned i = 0; i < 5; i++) {
@@ -262,8 +349,9 @@ static void begin(struct lab *l, uint64_t ia, uint64_t len, bool missing)
 
 static void end(struct lab *l, struct pt_gather *g)
 {
-    uint64_t had = hosted_live();
+    uint64_t had = hosted_live(), pa;
     uint64_t tables = l->t.pool.count + l->t.pt.tables;
+    struct pt_table_iter it = { 0 };
 
     invalidate(l, g);
     l->missing = false;
@@ -280,6 +368,9 @@ static void end(struct lab *l, struct pt_gather *g)
               model_verdict_name(model_live_first(l->live)));
     assert_int_equal(model_live_waiting(l->live), 0);
     model_live_scope_clear(l->live);
+    while (pt_next_table(&l->t.pt, &it, &pa)) {
+        check_clean(l, pa);
+    }
     tp_audit(&l->t);
     for (unsigned i = 0; i < 8; i++) {
         probe(l);
@@ -309,6 +400,13 @@ void lab_map(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len, uint32_t pro
     assert_int_equal(pt_map(&l->t.pt, ia, oa, len, prot | l->t.user, cap, &l->t.pool), 0);
     tp_map_add(&l->t.map, ia, ia + len - 1, oa, tp_reported(&l->t, prot | l->t.user));
     end(l, &g);
+}
+
+void lab_refuse_map(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot)
+{
+    begin(l, ia, len, false);
+    tp_pool(&l->t, 6);
+    assert_int_equal(pt_map(&l->t.pt, ia, oa, len, prot | l->t.user, 0, &l->t.pool), -EEXIST);
 }
 
 void lab_cut(struct lab *l, uint64_t ia, uint64_t len)
@@ -355,6 +453,20 @@ static void gone(struct lab *l, uint64_t ia, uint64_t len, bool tables)
 void lab_break(struct lab *l, uint64_t ia, uint64_t len)
 {
     gone(l, ia, len, false);
+}
+
+void lab_cut_break(struct lab *l, uint64_t ia, uint64_t len)
+{
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    tp_pool(&l->t, 6);
+    begin(l, ia, len, false);
+    assert_int_equal(pt_cut(&l->t.pt, ia, len, &l->t.pool, &g), 0);
+    begin(l, ia, len, true);
+    assert_int_equal(pt_break(&l->t.pt, ia, len, &g), 0);
+    tp_map_del(&l->t.map, ia, ia + len - 1);
+    end(l, &g);
 }
 
 void lab_unmap(struct lab *l, uint64_t ia, uint64_t len)

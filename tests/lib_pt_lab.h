@@ -24,6 +24,7 @@ struct lab {
     uint64_t focus, focus_last;  /* what is being changed: they look around it more often */
     bool missing;                /* the focus may be non-present, or have two kinds of rights */
     unsigned stores, probes, writes;
+    bool unpublished; /* stores since the last port_publish() */
 };
 
 /* mode and apply: enum model_tlb_mode, enum model_tlb_apply. */
@@ -33,9 +34,13 @@ void lab_watch(struct lab *l, uint64_t ia, uint64_t len);
 
 /* Each does the operation with exact table pages, watched, and all that must follow it: the
  * invalidation as the gather says it, the freeing, the audit, the judge's verdict. */
+/* lab_map of what is mapped already is refused: break comes before make. */
+void lab_refuse_map(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot);
 void lab_map(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap);
 void lab_cut(struct lab *l, uint64_t ia, uint64_t len);
 void lab_break(struct lab *l, uint64_t ia, uint64_t len);
+/* Cut and break with one gather and one invalidation after both. */
+void lab_cut_break(struct lab *l, uint64_t ia, uint64_t len);
 void lab_unmap(struct lab *l, uint64_t ia, uint64_t len);
 void lab_merge(struct lab *l, uint64_t ia, uint64_t len);
 void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot);

@@ -84,7 +84,7 @@ void fake_open(struct smmu_fake *f)
     f->idr5 = 4u | 7u << 4;                  /* 44 bits; 4K, 16K, 64K */
     f->aidr = 1;
     model_phys_init(&f->phys);
-    if (!model_phys_attach(&f->phys, HOSTED_BASE, hosted_arena(), HOSTED_SIZE)) {
+    if (!model_phys_attach(&f->phys, HOSTED_BASE, hosted_arena(), FAKE_MEMORY)) {
         abort();
     }
     f->mem = model_phys_mem(&f->phys, false);

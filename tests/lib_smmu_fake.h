@@ -20,6 +20,7 @@
 
 #define FAKE_BASE ((uint64_t)0x09050000)
 
+#define FAKE_MEMORY ((uint64_t)64 << 20) /* from HOSTED_BASE on: where it finds tables and queues */
 #define FAKE_CACHE 64u
 #define FAKE_LOG 4096u
 

@@ -105,7 +105,7 @@ static void walker_issue(struct invalidator *inv, const struct pt_gather *g)
     struct ts_walker *w = (struct ts_walker *)inv;
     bool s1 = w->ctx.walk.stage == 1;
 
-    w->issued++;
+    __atomic_add_fetch(&w->issued, 1, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < g->n; i++) {
         const struct pt_inv *r = &g->inv[i];
         uint8_t hint = r->level == PT_LEVEL_ANY ? 0 : r->level;
@@ -126,7 +126,7 @@ static void walker_wait(struct invalidator *inv)
 {
     struct ts_walker *w = (struct ts_walker *)inv;
 
-    w->waited++;
+    __atomic_add_fetch(&w->waited, 1, __ATOMIC_RELAXED);
     if (ts_now != NULL && ts_now->in_wait != NULL && in_hook == 0) {
         in_hook++;
         ts_now->in_wait(ts_now, w);

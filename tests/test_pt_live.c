@@ -10,9 +10,9 @@
 static const struct {
     int mode, apply;
 } agents[] = {
-    {MODEL_TLB_NEVER_EVICTS, MODEL_APPLY_AT_SYNC}, {MODEL_TLB_RANDOM, MODEL_APPLY_RANDOM},
-    {MODEL_TLB_NEVER_EVICTS, MODEL_APPLY_AT_ONCE}, {MODEL_TLB_RANDOM, MODEL_APPLY_AT_SYNC},
-    {MODEL_TLB_NONE, MODEL_APPLY_RANDOM},
+    { MODEL_TLB_NEVER_EVICTS, MODEL_APPLY_AT_SYNC }, { MODEL_TLB_RANDOM, MODEL_APPLY_RANDOM },
+    { MODEL_TLB_NEVER_EVICTS, MODEL_APPLY_AT_ONCE }, { MODEL_TLB_RANDOM, MODEL_APPLY_AT_SYNC },
+    { MODEL_TLB_NONE, MODEL_APPLY_RANDOM },
 };
 #define AGENTS (sizeof(agents) / sizeof(agents[0]))
 
@@ -40,8 +40,8 @@ static uint64_t random_page(struct lab *l, uint64_t base, uint64_t len)
 /* The conversion, at random places inside 1G and 2M leaves: the main job. */
 static void convert(struct lab *l, uint64_t base)
 {
-    static const uint64_t sizes[] = {PAGE_SIZE, PAGE_SIZE, 3 * PAGE_SIZE, 2 * MIB,
-                                     2 * MIB + PAGE_SIZE, 5 * MIB};
+    static const uint64_t sizes[] = { PAGE_SIZE, PAGE_SIZE,           3 * PAGE_SIZE,
+                                      2 * MIB,   2 * MIB + PAGE_SIZE, 5 * MIB };
     uint64_t leaves[4];
 
     lab_watch(l, base, 2 * GIB);
@@ -59,8 +59,13 @@ static void convert(struct lab *l, uint64_t base)
             old = ia - base + 0x40000000;
             new = old ^ 0x80000000;
         }
-        lab_cut(l, ia, len);
-        lab_break(l, ia, len);
+        if (i % 2) {
+            lab_cut_break(l, ia, len);
+        } else {
+            lab_cut(l, ia, len);
+            lab_refuse_map(l, ia, new, len, RW);
+            lab_break(l, ia, len);
+        }
         lab_map(l, ia, new, len, RW, 0);
         lab_merge(l, ia, len); /* nothing: the address differs */
         lab_break(l, ia, len);
@@ -219,10 +224,8 @@ static void everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conversions),
-        cmocka_unit_test(scattered_merge),
-        cmocka_unit_test(tracking),
-        cmocka_unit_test(dirty_cut),
+        cmocka_unit_test(conversions), cmocka_unit_test(scattered_merge),
+        cmocka_unit_test(tracking),    cmocka_unit_test(dirty_cut),
         cmocka_unit_test(everything),
     };
 

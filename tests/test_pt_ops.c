@@ -5,16 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct pt_config s2 = {.format = PT_ARM_S2_4K,
-                                    .ia_bits = 40,
-                                    .oa_bits = 44,
-                                    .start_level = 0,
-                                    .live = {.bbm = 2, .hw_af = true, .hw_dirty = true}};
-static const struct pt_config s1 = {.format = PT_ARM_S1_4K,
-                                    .ia_bits = 48,
-                                    .oa_bits = 44,
-                                    .start_level = 0,
-                                    .live = {.bbm = 2, .hw_af = true, .hw_dirty = true}};
+static const struct pt_config s2 = { .format = PT_ARM_S2_4K,
+                                     .ia_bits = 40,
+                                     .oa_bits = 44,
+                                     .start_level = 0,
+                                     .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } };
+static const struct pt_config s1 = { .format = PT_ARM_S1_4K,
+                                     .ia_bits = 48,
+                                     .oa_bits = 44,
+                                     .start_level = 0,
+                                     .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } };
 
 /* A test on both formats; each test is given an empty tree with a pool of 16. */
 static void both(void (*test)(struct tp *t, struct pt_gather *g))
@@ -228,7 +228,7 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
     map(t, 2 * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
     map(t, PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
     for (unsigned i = 0; i < 3; i++) {
-        static const uint64_t at[] = {PAGE_SIZE, 0, 2 * PAGE_SIZE};
+        static const uint64_t at[] = { PAGE_SIZE, 0, 2 * PAGE_SIZE };
 
         assert_int_equal(pt_unmap(&t->pt, at[i], PAGE_SIZE, g), 0);
         assert_int_equal(g->freed.count, i < 2 ? 0 : 3);
@@ -294,7 +294,7 @@ static void merge_is_exact(void **state)
 static void merge_refusals(struct tp *t, struct pt_gather *g)
 {
     for (unsigned i = 0; i < 9; i++) {
-        static const uint64_t at[] = {0, 511, 200};
+        static const uint64_t at[] = { 0, 511, 200 };
         uint64_t ia = 2 * MIB + at[i % 3] * PAGE_SIZE, oa = 6 * MIB + at[i % 3] * PAGE_SIZE;
 
         tp_pool(t, 16);
@@ -421,7 +421,7 @@ static void protects(void **state)
 
 static void dirty(struct tp *t, struct pt_gather *g)
 {
-    uint64_t bits[32] = {0}, none[32] = {0};
+    uint64_t bits[32] = { 0 }, none[32] = { 0 };
     uint32_t u = t->user;
 
     /* 0..2M tracked dirty, then 4K pages: dirty, clean, plain, hole, dirty. */
@@ -449,9 +449,8 @@ static void dirty(struct tp *t, struct pt_gather *g)
     assert_true(pt_gather_empty(g));
     tp_map_prot(&t->map, 0, 4 * MIB - 1, 0, 0);
     /* An unaligned start: bits count from the range's own first page. */
-    assert_int_equal(pt_protect(&t->pt, 2 * MIB + PAGE_SIZE, PAGE_SIZE,
-                                RW | PT_TRACK | PT_DIRTY | u, g),
-                     0);
+    assert_int_equal(
+        pt_protect(&t->pt, 2 * MIB + PAGE_SIZE, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY | u, g), 0);
     assert_int_equal(pt_protect(&t->pt, 2 * MIB + 2 * PAGE_SIZE, PAGE_SIZE, RW | u, g), 0);
     assert_int_equal(pt_dirty_read_clear(&t->pt, 2 * MIB + PAGE_SIZE, 7 * PAGE_SIZE, bits, g), 0);
     assert_true(bits[0] == 1);
@@ -489,7 +488,7 @@ static void age(struct tp *t, struct pt_gather *g)
     assert_true(pt_gather_empty(g));
     /* The walker uses one page; only that leaf is young again. */
     assert_int_equal(model_walk(&t->walk, &tp_mem, 2 * MIB + PAGE_SIZE,
-                                (struct model_access){.what = MODEL_R, .user = t->user != 0}, &x),
+                                (struct model_access){ .what = MODEL_R, .user = t->user != 0 }, &x),
                      MODEL_OK);
     assert_int_equal(pt_age(&t->pt, 0, 2 * MIB, &young, g), 0);
     assert_false(young);
@@ -498,7 +497,7 @@ static void age(struct tp *t, struct pt_gather *g)
     assert_int_equal(pt_age(&t->pt, 0, 2 * MIB, &young, g), 0);
     assert_false(young);
     assert_int_equal(model_walk(&t->walk, &tp_mem, PAGE_SIZE,
-                                (struct model_access){.what = MODEL_R, .user = t->user != 0}, &x),
+                                (struct model_access){ .what = MODEL_R, .user = t->user != 0 }, &x),
                      MODEL_OK);
     assert_int_equal(pt_merge(&t->pt, 0, 2 * MIB, 0, g), 1);
     assert_int_equal(pt_age(&t->pt, 0, 2 * MIB, &young, g), 0);

@@ -21,8 +21,8 @@ static uint64_t below(uint64_t n)
 /* Pages at and beside boundaries of every level, in three places of the address space. */
 static uint64_t point(const struct tp *t)
 {
-    static const uint64_t size[] = {4 * KIB, 2 * MIB, GIB};
-    uint64_t top = tp_top(t), near[] = {0, top / 2, top};
+    static const uint64_t size[] = { 4 * KIB, 2 * MIB, GIB };
+    uint64_t top = tp_top(t), near[] = { 0, top / 2, top };
     uint64_t at = near[below(3)];
     uint64_t step = size[below(3)] * below(5);
 
@@ -51,8 +51,10 @@ static uint64_t length(void)
 
 static uint32_t any_prot(const struct tp *t)
 {
-    static const uint32_t some[] = {PT_READ, RW, RW | PT_EXEC, RW | PT_TRACK, RW | PT_DEVICE,
-                                    RW | PT_NC, PT_READ | PT_EXEC, RW | PT_TRACK | PT_DIRTY};
+    static const uint32_t some[] = { PT_READ,           RW,
+                                     RW | PT_EXEC,      RW | PT_TRACK,
+                                     RW | PT_DEVICE,    RW | PT_NC,
+                                     PT_READ | PT_EXEC, RW | PT_TRACK | PT_DIRTY };
 
     return some[below(8)] | t->user;
 }
@@ -334,8 +336,7 @@ static void do_dirty(struct tp *t)
         uint64_t i = (at - ia) / PAGE_SIZE;
 
         /* A leaf that joins clean and dirty pages counts as dirty whole; none does here. */
-        tp_assert((bits[i / 64] >> (i % 64) & 1) == want, "dirty bit of %#lx\n",
-                  (unsigned long)at);
+        tp_assert((bits[i / 64] >> (i % 64) & 1) == want, "dirty bit of %#lx\n", (unsigned long)at);
         dirty += want;
         at += PAGE_SIZE;
     }
@@ -408,13 +409,13 @@ static void random_ops(void **state)
 
 /* All page-aligned points that matter in one 1G block's first two 2M blocks and at its ends. */
 static const uint64_t edge[] = {
-    0,        PAGE_SIZE, 2 * MIB - PAGE_SIZE,  2 * MIB,   2 * MIB + PAGE_SIZE,
-    4 * MIB,  6 * MIB,   8 * MIB - PAGE_SIZE,  8 * MIB,
+    0,       PAGE_SIZE, 2 * MIB - PAGE_SIZE, 2 * MIB, 2 * MIB + PAGE_SIZE,
+    4 * MIB, 6 * MIB,   8 * MIB - PAGE_SIZE, 8 * MIB,
 };
 #define EDGES (sizeof(edge) / sizeof(edge[0]))
 
-/* One leaf size everywhere, every [a, b) cut out of it, removed or kept, then mapped back and merged:
- * exact ranges, and the tree in the end as it was in the beginning. */
+/* One leaf size everywhere, every [a, b) cut out of it, removed or kept, then mapped back and
+ * merged: exact ranges, and the tree in the end as it was in the beginning. */
 static void every_small_range(void **state)
 {
     (void)state;

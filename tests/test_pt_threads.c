@@ -14,11 +14,11 @@
 
 #define THREADS 3u
 
-static const struct pt_config conf = {.format = PT_ARM_S2_4K,
-                                      .ia_bits = 40,
-                                      .oa_bits = 44,
-                                      .start_level = 0,
-                                      .live = {.bbm = 2, .hw_af = true, .hw_dirty = true}};
+static const struct pt_config conf = { .format = PT_ARM_S2_4K,
+                                       .ia_bits = 40,
+                                       .oa_bits = 44,
+                                       .start_level = 0,
+                                       .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } };
 
 /* --- parallel faults --- */
 
@@ -83,8 +83,8 @@ static void parallel_faults(void **state)
         for (unsigned i = 0; i < THREADS; i++) {
             /* 16 MiB over a 1G boundary: at most 1 + 2 + 8 tables, and three in the hand. */
             tp_pool(&t, 14);
-            who[i] = (struct faulter){.t = &t, .pool = t.pool, .seed = i * round};
-            t.pool = (struct pt_pool){0};
+            who[i] = (struct faulter){ .t = &t, .pool = t.pool, .seed = i * round };
+            t.pool = (struct pt_pool){ 0 };
         }
         for (unsigned i = 0; i < THREADS; i++) {
             assert_int_equal(pthread_create(&thread[i], NULL, fault, &who[i]), 0);
@@ -143,7 +143,7 @@ static void *walk_on(void *arg)
 
     model_rng_seed(&rng, me->seed);
     while (!__atomic_load_n(me->stop, __ATOMIC_ACQUIRE) && !me->failed) {
-        struct model_access access = {.what = model_rng_chance(&rng, 64) ? MODEL_W : MODEL_R};
+        struct model_access access = { .what = model_rng_chance(&rng, 64) ? MODEL_W : MODEL_R };
         uint64_t ia = steady(&rng);
         struct model_xlat x;
 
@@ -162,9 +162,8 @@ static void sync_all(struct tp *t, struct pt_gather *g, struct walker *who)
     for (unsigned i = 0; i < THREADS; i++) {
         for (unsigned k = 0; k < g->n; k++) {
             const struct pt_inv *r = &g->inv[k];
-            struct model_inv inv =
-                model_inv_s2(5, r->ia, r->last - r->ia + 1,
-                             r->level == PT_LEVEL_ANY ? 0 : r->level, !r->tables);
+            struct model_inv inv = model_inv_s2(
+                5, r->ia, r->last - r->ia + 1, r->level == PT_LEVEL_ANY ? 0 : r->level, !r->tables);
 
             model_tlb_invalidate(who[i].tlb, &inv);
         }
@@ -177,7 +176,7 @@ static void sync_all(struct tp *t, struct pt_gather *g, struct walker *who)
 static void owner_round(struct tp *t, struct walker *who, struct model_rng *rng)
 {
     uint64_t ia = GIB + (model_rng_below(rng, 1024) & ~(uint64_t)1) * PAGE_SIZE;
-    uint64_t bits[1] = {0};
+    uint64_t bits[1] = { 0 };
     struct pt_gather g;
 
     pt_gather_init(&g);
@@ -203,7 +202,7 @@ static void owner_round(struct tp *t, struct walker *who, struct model_rng *rng)
 
 static void walkers_beside_owner(void **state)
 {
-    static const int modes[] = {MODEL_TLB_NEVER_EVICTS, MODEL_TLB_RANDOM, MODEL_TLB_NONE};
+    static const int modes[] = { MODEL_TLB_NEVER_EVICTS, MODEL_TLB_RANDOM, MODEL_TLB_NONE };
     struct walker who[THREADS];
     pthread_t thread[THREADS];
     struct model_ctx ctx;
@@ -214,18 +213,21 @@ static void walkers_beside_owner(void **state)
     (void)state;
     model_rng_seed(&rng, 4711);
     tp_open(&t, &conf);
-    ctx = (struct model_ctx){.walk = t.walk, .mem = &tp_mem, .vmid = 5};
+    ctx = (struct model_ctx){ .walk = t.walk, .mem = &tp_mem, .vmid = 5 };
     tp_pool(&t, 4);
     assert_int_equal(pt_map(&t.pt, GIB, GIB, 2 * GIB, RW, 0, &t.pool), 0);
     tp_map_add(&t.map, GIB, 3 * GIB - 1, GIB, tp_reported(&t, RW));
     for (unsigned i = 0; i < THREADS; i++) {
-        struct model_tlb *tlb = model_tlb_new(&(struct model_tlb_cfg){
-            .mode = (enum model_tlb_mode)modes[i], .apply = MODEL_APPLY_RANDOM, .seed = i,
-            .spec_rate = 16, .evict_rate = 16});
+        struct model_tlb *tlb =
+            model_tlb_new(&(struct model_tlb_cfg){ .mode = (enum model_tlb_mode)modes[i],
+                                                   .apply = MODEL_APPLY_RANDOM,
+                                                   .seed = i,
+                                                   .spec_rate = 16,
+                                                   .evict_rate = 16 });
 
         assert_non_null(tlb);
         assert_true(model_tlb_speculate_in(tlb, &ctx, GIB, 8 * MIB));
-        who[i] = (struct walker){.t = &t, .ctx = &ctx, .tlb = tlb, .stop = &stop, .seed = i + 1};
+        who[i] = (struct walker){ .t = &t, .ctx = &ctx, .tlb = tlb, .stop = &stop, .seed = i + 1 };
         assert_int_equal(pthread_create(&thread[i], NULL, walk_on, &who[i]), 0);
     }
     for (unsigned i = 0; i < ROUNDS; i++) {
@@ -242,10 +244,9 @@ static void walkers_beside_owner(void **state)
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(thread[i], NULL);
         tp_assert(!who[i].failed, "%s: %#lx -> %#lx, level %u, after %lu: %s\n",
-                  model_verdict_name(who[i].bad.fault == MODEL_OK ? MODEL_V_WRONG_OUTPUT
-                                     : who[i].bad.verdict != MODEL_V_OK
-                                         ? who[i].bad.verdict
-                                         : MODEL_V_TRANSIENT_FAULT),
+                  model_verdict_name(who[i].bad.fault == MODEL_OK       ? MODEL_V_WRONG_OUTPUT
+                                     : who[i].bad.verdict != MODEL_V_OK ? who[i].bad.verdict
+                                                                        : MODEL_V_TRANSIENT_FAULT),
                   (unsigned long)who[i].bad.ia, (unsigned long)who[i].bad.oa, who[i].bad.level,
                   (unsigned long)who[i].translations, model_fault_name(who[i].bad.fault));
         assert_int_equal(model_tlb_check(who[i].tlb, &ctx), MODEL_V_OK);

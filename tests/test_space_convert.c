@@ -127,7 +127,7 @@ static void world(unsigned steps, bool separate, bool share, uint8_t bbm, uint64
     struct ts t;
     uint64_t leaves[2][4];
 
-    ts_world(&t, 4 * 512, separate, share, bbm, seed);
+    ts_world(&t, 3 * 512, separate, share, bbm, seed);
     memcpy(leaves[0], t.tree[0].s.pt.leaves, sizeof(leaves[0]));
     memcpy(leaves[1], t.tree[1].s.pt.leaves, sizeof(leaves[1]));
     t.after_store = probe;
@@ -146,25 +146,25 @@ static void world(unsigned steps, bool separate, bool share, uint8_t bbm, uint64
 static void mirror_separate(void **state)
 {
     (void)state;
-    world(120, true, false, 2, 1);
+    world(80, true, false, 2, 1);
 }
 
 static void mirror_single(void **state)
 {
     (void)state;
-    world(120, false, false, 2, 2);
+    world(80, false, false, 2, 2);
 }
 
 static void share_separate(void **state)
 {
     (void)state;
-    world(120, true, true, 2, 3);
+    world(80, true, true, 2, 3);
 }
 
 static void cpu_breaks(void **state)
 {
     (void)state;
-    world(120, true, false, 0, 4);
+    world(80, true, false, 0, 4);
 }
 
 int main(void)

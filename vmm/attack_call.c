@@ -236,7 +236,7 @@ const struct attack attacks_call[] = {
     ONE("donate the hypervisor's memory", TN_MEM_DONATE, EFAULT, ARG_HYP, 2 * MIB),
     ONE("donate a VM's memory", TN_MEM_DONATE, EFAULT, ARG_A_PA, 2 * MIB),
     ONE("donate: length wraps round", TN_MEM_DONATE, EFAULT, ARG_HOST_PA, 0xffffffffffe00000),
-    ONE("reclaim what was never donated", TN_MEM_RECLAIM, EPERM, ARG_HOST_PA, 2 * MIB),
+    ONE("reclaim what was never donated", TN_MEM_RECLAIM, EFAULT, ARG_HOST_PA, 2 * MIB),
     OWN("DMA map of a VM's page", "EPERM", map_vm, -EPERM),
     OWN("DMA map of the hypervisor's page", "EPERM", map_hyp, -EPERM),
     OWN("DMA map from ours into the pool", "EPERM", map_straddling, -EPERM),

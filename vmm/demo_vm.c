@@ -94,31 +94,6 @@ static bool start(struct run *r)
     return error == 0;
 }
 
-/* Until the program says that this phase is over. */
-static bool phase(struct run *r, uint64_t word, const char *what)
-{
-    struct load *l = &r->load;
-    *l = (struct load){ .vm = r->id,
-                        .run_cpu = 1,
-                        .owner_cpu = 0,
-                        .commit = true,
-                        .label = what,
-                        .console = "  guest: " };
-    int error = load_run(&r->d->c, l);
-    bool good = !error && l->end == LOAD_YIELD && l->value == word;
-    if (!good) {
-        const char *how = error                      ? "not started"
-                          : l->end == LOAD_YIELD     ? "another phase"
-                          : l->end == LOAD_OFF       ? "the guest stopped"
-                          : l->end == LOAD_FAULT     ? "fault at"
-                          : l->end == LOAD_UNHANDLED ? "unhandled, ESR"
-                                                     : "cannot run";
-        ROW(r, false, what, "its program comes to the end", "%s %#llx", how,
-            (unsigned long long)(error ? (uint64_t)-error : l->value));
-    }
-    return good;
-}
-
 static void rows_clean(struct run *r, const char *when)
 {
     const struct load *l = &r->load;
@@ -136,6 +111,38 @@ static void rows_clean(struct run *r, const char *when)
     ROW(r, l->refused == 0, ui_format("commits refused %s", when), "0", "%llu%s%s",
         (unsigned long long)l->refused, l->refused ? ", last " : "",
         l->refused ? errno_name(l->refused_with) : "");
+}
+
+/* Until the program says that this phase is over. */
+static bool phase(struct run *r, uint64_t word, const char *what)
+{
+    struct load *l = &r->load;
+    *l = (struct load){ .vm = r->id,
+                        .run_cpu = 1,
+                        .owner_cpu = 0,
+                        .commit = true,
+                        .stall = 20,
+                        .label = what,
+                        .console = "  guest: " };
+    int error = load_run(&r->d->c, l);
+    bool good = !error && l->end == LOAD_YIELD && l->value == word;
+    if (l->end == LOAD_TIME) {
+        l->value = l->after.pending;
+    }
+    if (!good) {
+        const char *how = error                      ? "not started"
+                          : l->end == LOAD_YIELD     ? "another phase"
+                          : l->end == LOAD_OFF       ? "the guest stopped"
+                          : l->end == LOAD_FAULT     ? "fault at"
+                          : l->end == LOAD_UNHANDLED ? "unhandled, ESR"
+                          : l->end == LOAD_TIME      ? "nothing asked for 20 s; pending"
+                                                     : "cannot run";
+        ROW(r, false, what, "its program comes to the end", "%s %#llx", how,
+            (unsigned long long)(error ? (uint64_t)-error : l->value));
+        load_print_report(&l->after);
+        rows_clean(r, "until then");
+    }
+    return good;
 }
 
 static void convert_live(struct run *r)

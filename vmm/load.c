@@ -61,8 +61,10 @@ static void commit_pending(struct load *l, uint64_t *seed)
         if (r.result == 0) {
             l->commits++;
         } else if (r.result != -ENOENT) { /* the guest may have cancelled it meanwhile */
+            /* Not now, or not on this hardware: its program goes on without. */
             l->refused++;
             l->refused_with = r.result;
+            CTL(l->owner, &r, TN_VM_REJECT, l->vm, list[i].id);
         }
     }
 }
@@ -116,11 +118,11 @@ static void show(const struct load *l, const struct tn_vm_stat *s, double second
     struct load_report r = load_report(s);
     struct load_report b = load_report(&l->before);
     ui_progress("  %s %5.0f s  %s conversions (%s in place), %s/s, NVMe %.0f MB/s, %llu events, "
-                "%llu errors, %llu wrong",
+                "%llu errors, %llu wrong, %llu refused",
                 l->label, seconds, ui_count(s->conversions), ui_count(s->conversions_inplace),
                 ui_count((uint64_t)rate), (double)(r.bytes - b.bytes) / 1e6 / seconds,
                 (unsigned long long)l->events, (unsigned long long)r.errors,
-                (unsigned long long)(r.wrong_dma + r.wrong_cpu));
+                (unsigned long long)(r.wrong_dma + r.wrong_cpu), (unsigned long long)l->refused);
 }
 
 static void owner_loop(struct load *l)
@@ -128,6 +130,7 @@ static void owner_loop(struct load *l)
     uint64_t seed = (uint64_t)(now() * 1e9) | 1;
     double start = now();
     double look = start + LOOK_EVERY;
+    double moved = start;
     uint64_t last = l->commits;
     while (atomic_load(&l->state) == LOAD_GOING) {
         if (l->commit) {
@@ -146,8 +149,9 @@ static void owner_loop(struct load *l)
             vm_console_print(l->owner, l->vm, l->console);
         }
         if (l->label) {
-            show(l, &s, t - start, (double)(l->commits - last) / (t - look + LOOK_EVERY));
+            show(l, &s, t - start, (double)l->commits / (t - start));
         }
+        moved = l->commits > last ? t : moved;
         last = l->commits;
         look = t + LOOK_EVERY;
         const char *bad = l->watch ? failed_check(l, &s) : NULL;
@@ -156,7 +160,7 @@ static void owner_loop(struct load *l)
             l->end = LOAD_CHECK;
             return;
         }
-        if (l->limit > 0 && t - start > l->limit) {
+        if ((l->limit > 0 && t - start > l->limit) || (l->stall > 0 && t - moved > l->stall)) {
             l->end = LOAD_TIME;
             return;
         }

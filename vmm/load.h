@@ -29,7 +29,7 @@ struct load {
     int run_cpu, owner_cpu; /* 1 and 0 */
     bool commit;            /* commit pending requests */
     bool watch;             /* stop at the first event, error or wrong byte: mutants */
-    double limit;           /* seconds; 0 none */
+    double limit, stall;    /* seconds in all, and without any commit; 0: no limit */
     const char *label;      /* of the live line; NULL: none */
     const char *console;    /* prefix for what the guest writes; NULL: keep quiet */
     /* answers */

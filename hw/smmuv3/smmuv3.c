@@ -221,8 +221,10 @@ int smmuv3_init(struct smmuv3 *s, uint64_t base, uint64_t mem, uint64_t mem_size
     port_publish();
     err = bring_up(s);
     if (err != 0) {
+        /* ABORT came first: what did take effect blocks everything. */
         port_log("smmuv3: no answer while starting");
-        (void)smmuv3_close(s);
+        s->failed = true;
+        smmuv3_write32(base, R_CR0, 0);
         return err;
     }
     port_log("smmuv3: stages %s%s, %u-bit output, BBML %u, HTTU %u, %s, %u stream id bits",
@@ -279,8 +281,11 @@ static bool write_ste(struct smmuv3 *s, uint32_t sid, const struct ste *tgt)
         if (p.step[i].word == ENTRY_SYNC) {
             clean(s, e, STE_BYTES);
             port_publish();
-            struct cmd c = cmd_cfgi_ste(sid, true);
-            cmdq_add(s, &c, 1);
+            /* The range form too: QEMU 10 looks CFGI_STE's stream up by bus number, keeps the first
+             * answer for ever, and so ignores it for functions of bus 0 when a bridge had the same
+             * (reset) bus number at that time. It costs one command more. */
+            struct cmd c[2] = {cmd_cfgi_ste(sid, true), cmd_cfgi_ste_range(sid & ~1u, 1)};
+            cmdq_add(s, c, 2);
             cmdq_sync(s);
         } else {
             port_pte_store(&e[p.step[i].word], p.step[i].value);
@@ -323,18 +328,22 @@ static int smmuv3_attach(struct iommu *im, uint32_t sid, struct iommu_domain *d)
         }
     }
     const uint64_t *e = ste_of(s, sid);
-    bool live = (e[0] & STE0_V) != 0;
-    uint64_t vmid = e[2] & STE2_VMID, ttb = e[3];
+    bool live = (port_pte_load(&e[0]) & STE0_V) != 0;
     struct ste tgt;
     domain_ste(s, d, &tgt);
+    /* Two trees under one VMID: what the other one left in the TLB must neither greet this stream
+     * (flush before) nor, where it moves from one to the other in a store, outlive the move. */
+    bool mixed = !d->stage1 && s->vmid[d->tag].users > 1u;
+    if (mixed) {
+        flush_tag(s, d);
+    }
     bool hitless = write_ste(s, sid, &tgt);
+    if (mixed) {
+        flush_tag(s, d);
+    }
     if (live) {
         s->hitless += hitless ? 1u : 0u;
         s->broken += hitless ? 0u : 1u;
-        /* Same VMID, other tree: what was cached from the old one must not outlive it. */
-        if (!d->stage1 && vmid == d->tag && ttb != tgt.w[3]) {
-            flush_tag(s, d);
-        }
     }
     return s->failed ? -EIO : 0;
 }

@@ -81,6 +81,8 @@ void frames_unhold(uint64_t pa, uint64_t n);
 /* The run of equal frames (owner, borrower, state, flags, pins) that starts at pa: true and *last =
  * its last byte; false when pa is not covered. For digests: pa = last + 1 until false. */
 bool frames_run(uint64_t pa, struct frame *run, uint64_t *last);
+/* The same, but looking no further than the frame that `end` (last byte wanted) is in. */
+bool frames_run_within(uint64_t pa, uint64_t end, struct frame *run, uint64_t *last);
 uint64_t frames_base(void);
 uint64_t frames_count(void);
 

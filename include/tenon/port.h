@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define PAGE_SHIFT 12u
-#define PAGE_SIZE ((uint64_t)1 << PAGE_SHIFT)
+#define PAGE_SIZE  ((uint64_t)1 << PAGE_SHIFT)
 
 /* Pointer through which the core reads and writes the frame at pa (any offset), and back. Total
  * functions for every pa that the frame table covers; no side effects; any CPU, any time. */

@@ -35,14 +35,15 @@ enum {
     PT_READ = 1u << 0,
     PT_WRITE = 1u << 1,
     PT_EXEC = 1u << 2,
-    PT_USER = 1u << 3,  /* stage 1: EL0 may use it, entries belong to the ASID (nG); without it the
-                           tree is of EL2's own regime. Device tables are always PT_USER. Stage 2
-                           ignores it. */
-    PT_NC = 1u << 4,    /* Normal non-cacheable */
+    /* Stage 1: EL0 may use it, entries belong to the ASID (nG); without it the tree is of EL2's own
+     * regime. Device tables are always PT_USER. Stage 2 ignores it. */
+    PT_USER = 1u << 3,
+    PT_NC = 1u << 4,     /* Normal non-cacheable */
     PT_DEVICE = 1u << 5, /* Device-nGnRE */
-    PT_TRACK = 1u << 6, /* writable, clean, hardware sets dirty (DBM; needs live.hw_dirty) */
-    PT_DIRTY = 1u << 7, /* lookups: the leaf is writable and has been written (or is not tracked).
-                           With PT_TRACK in pt_map and pt_protect: start dirty; else ignored there */
+    PT_TRACK = 1u << 6,  /* writable, clean, hardware sets dirty (DBM; needs live.hw_dirty) */
+    /* Lookups: the leaf is writable and has been written (or is not tracked). With PT_TRACK in
+     * pt_map and pt_protect: start dirty; ignored there without. */
+    PT_DIRTY = 1u << 7,
 };
 
 /*
@@ -60,7 +61,8 @@ struct pt_live pt_live_meet(struct pt_live a, struct pt_live b);
 
 struct pt_config {
     enum pt_format format;
-    uint8_t ia_bits;     /* 25..48 and, by start level: 0: 40..48, 1: 31..39, 2: 25..30; stage 2 may have
+    uint8_t
+        ia_bits; /* 25..48 and, by start level: 0: 40..48, 1: 31..39, 2: 25..30; stage 2 may have
                             4 bits more at levels 1 and 2, as up to 16 concatenated start tables */
     uint8_t oa_bits;     /* 32, 36, 40, 42, 44 or 48; at least 44 for stage 2 from level 0 */
     uint8_t start_level; /* 0..2 */
@@ -72,10 +74,10 @@ struct pt_config {
 
 struct pt {
     struct pt_config cfg;
-    uint64_t root;          /* pa of the start table(s), naturally aligned to their whole size */
-    uint32_t root_pages;    /* 1..16 */
-    uint64_t leaves[4];     /* leaves by level, kept exact */
-    uint64_t tables;        /* table pages below the root */
+    uint64_t root;       /* pa of the start table(s), naturally aligned to their whole size */
+    uint32_t root_pages; /* 1..16 */
+    uint64_t leaves[4];  /* leaves by level, kept exact */
+    uint64_t tables;     /* table pages below the root */
 };
 
 /* A stack of zeroed, unlinked table pages. */
@@ -83,8 +85,9 @@ struct pt_pool {
     uint64_t head; /* pa of the first page, 0 if none; a page's first word links to the next */
     uint32_t count;
 };
-void pt_pool_push(struct pt_pool *pool, uint64_t pa); /* the page must be zero; its link is written */
-uint64_t pt_pool_pop(struct pt_pool *pool);           /* zeroed page, or 0 when empty */
+void pt_pool_push(struct pt_pool *pool,
+                  uint64_t pa);             /* the page must be zero; its link is written */
+uint64_t pt_pool_pop(struct pt_pool *pool); /* zeroed page, or 0 when empty */
 
 /*
  * What must be invalidated before anything that depends on the change may go on.
@@ -92,8 +95,8 @@ uint64_t pt_pool_pop(struct pt_pool *pool);           /* zeroed page, or 0 when 
  * PT_LEVEL_ANY. `tables`: table entries went too, so walk caches must be dropped (not leaf-only).
  * Overlapping records lose their hint. When the records overflow, `all` is set.
  */
-#define PT_LEVEL_ANY 0xffu
-#define PT_GATHER_MAX 8u
+#define PT_LEVEL_ANY   0xffu
+#define PT_GATHER_MAX  8u
 #define PT_GATHER_HELD 8u
 struct pt_inv {
     uint64_t ia;
@@ -117,7 +120,8 @@ struct pt_gather {
 void pt_gather_init(struct pt_gather *g);
 /* The invalidation of everything recorded has completed, and no pt_lookup that began before is
  * still inside: all old tables are now in g->freed, for the caller to pop, zero and reuse; the
- * records are cleared. `pt` is the tree (or one of the same format) that the gather was used with. */
+ * records are cleared. `pt` is the tree (or one of the same format) that the gather was used with.
+ */
 void pt_gather_done(const struct pt *pt, struct pt_gather *g);
 /* Adds a record as the engine does; public for spaces that gather across calls. */
 void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t level, bool tables);
@@ -131,9 +135,9 @@ static inline bool pt_gather_empty(const struct pt_gather *g)
 int pt_root_pages(const struct pt_config *cfg);
 int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root);
 
-/* Upper bound of table pages for mapping [ia, ia+len) with any leaf sizes, or for cutting at both of
- * its ends, from the numbers alone (no walk): 3 for one page and a walk of four levels. 0 for a range
- * that every call refuses. */
+/* Upper bound of table pages for mapping [ia, ia+len) with any leaf sizes, or for cutting at both
+ * of its ends, from the numbers alone (no walk): 3 for one page and a walk of four levels. 0 for a
+ * range that every call refuses. */
 uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len);
 /* Exactly what pt_map with these arguments would take now, and its errors (prot apart). */
 int pt_need_map(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
@@ -180,21 +184,21 @@ int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
 int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
 
 /* Change rights of every leaf in the range (ends on leaf boundaries, -EINVAL otherwise), by
- * compare-exchange, no dirty bit lost. prot without PT_TRACK makes leaves plain; with it, plain leaves
- * start clean and tracked ones keep their state (with PT_DIRTY all become dirty). Memory type and PT_USER must
- * be those of every leaf (-EINVAL: they need break-before-make). A dirty tracked leaf that becomes
- * read-only sets g->dirty. */
+ * compare-exchange, no dirty bit lost. prot without PT_TRACK makes leaves plain; with it, plain
+ * leaves start clean and tracked ones keep their state (with PT_DIRTY all become dirty). Memory
+ * type and PT_USER must be those of every leaf (-EINVAL: they need break-before-make). A dirty
+ * tracked leaf that becomes read-only sets g->dirty. */
 int pt_protect(struct pt *pt, uint64_t ia, uint64_t len, uint32_t prot, struct pt_gather *g);
 
 /*
  * Merge, hitless, every lower table inside the smallest aligned block(s) around [ia, ia+len) whose
  * 512 leaves are all present, contiguous and of equal attributes, into one leaf, bottom-up, as far
- * as up as the rules and `max_size` (0: no cap) allow. Leaves with PT_TRACK never merge (hardware may
- * be updating them). Where live.bbm < 2 nothing is merged (0); with live.stalls -EOPNOTSUPP says that
- * there is something to merge, and the owner may break instead. Returns number of leaves made, >= 0:
- * one store for each, at the highest level that is uniform.
- * Old tables go to g->held, untouched, until pt_gather_done; records say tables = true over the whole
- * merged range. When g->held is full it stops with g->more set: invalidate, pt_gather_done, call again.
+ * as up as the rules and `max_size` (0: no cap) allow. Leaves with PT_TRACK never merge (hardware
+ * may be updating them). Where live.bbm < 2 nothing is merged (0); with live.stalls -EOPNOTSUPP
+ * says that there is something to merge, and the owner may break instead. Returns number of leaves
+ * made, >= 0: one store for each, at the highest level that is uniform. Old tables go to g->held,
+ * untouched, until pt_gather_done; records say tables = true over the whole merged range. When
+ * g->held is full it stops with g->more set: invalidate, pt_gather_done, call again.
  */
 int pt_merge(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct pt_gather *g);
 
@@ -219,9 +223,9 @@ struct pt_table_iter {
 };
 bool pt_next_table(const struct pt *pt, struct pt_table_iter *it, uint64_t *table_pa);
 
-/* Dirty: read into `bitmap` (one bit per 4K page from ia; set if dirty, never cleared here) and make
- * clean again, by compare-exchange. Leaves without PT_TRACK are passed over. Gather: the leaves made
- * clean. -EINVAL if a leaf crosses an end (its bits would be lost). */
+/* Dirty: read into `bitmap` (one bit per 4K page from ia; set if dirty, never cleared here) and
+ * make clean again, by compare-exchange. Leaves without PT_TRACK are passed over. Gather: the
+ * leaves made clean. -EINVAL if a leaf crosses an end (its bits would be lost). */
 int pt_dirty_read_clear(struct pt *pt, uint64_t ia, uint64_t len, uint64_t *bitmap,
                         struct pt_gather *g);
 /* Accessed: true in *young if any leaf that touches the range had its access flag; flags are
@@ -232,9 +236,11 @@ int pt_age(struct pt *pt, uint64_t ia, uint64_t len, bool *young, struct pt_gath
 void pt_clear(struct pt *pt, struct pt_gather *g);
 
 /* Hardware's view: register fields for a walker that is to use this tree. */
-uint64_t pt_arm_vtcr(const struct pt *pt);   /* VTCR_EL2 (DDI0487 D23.2.206) without HA/HD */
-uint32_t pt_arm_ste_s2vtcr(const struct pt *pt); /* STE.S2T0SZ..S2PS, bits [178:160] (IHI0070 5.2) */
-uint64_t pt_arm_tcr_el2(const struct pt *pt);    /* TCR_EL2 for the EL2 regime (E2H=0) */
-#define PT_ARM_MAIR 0x000000000004ff44ull /* AttrIndx 0 Normal-NC 0x44, 1 Normal-WB 0xff, 2 Device-nGnRE 0x04 */
+uint64_t pt_arm_vtcr(const struct pt *pt); /* VTCR_EL2 (DDI0487 D23.2.206) without HA/HD */
+uint32_t pt_arm_ste_s2vtcr(
+    const struct pt *pt);                     /* STE.S2T0SZ..S2PS, bits [178:160] (IHI0070 5.2) */
+uint64_t pt_arm_tcr_el2(const struct pt *pt); /* TCR_EL2 for the EL2 regime (E2H=0) */
+#define PT_ARM_MAIR \
+    0x000000000004ff44ull /* AttrIndx 0 Normal-NC 0x44, 1 Normal-WB 0xff, 2 Device-nGnRE 0x04 */
 
 #endif

@@ -22,7 +22,7 @@
 
 #include <tenon/iommu.h>
 
-#define SMMUV3_TIMEOUT_NS 2000000000ull
+#define SMMUV3_TIMEOUT_NS 1000000000ull
 #define SMMUV3_TAGS 256u    /* VMIDs and ASIDs handed out: 1 .. SMMUV3_TAGS-1 */
 #define SMMUV3_CDS 64u      /* stage-1 domains: ASID i has context descriptor i - 1 */
 #define SMMUV3_SID_BITS 16u /* most that is used of SIDSIZE: larger stream ids stay blocked */

@@ -60,6 +60,7 @@ struct binding {
     /* Of the change under way; under gm->lock, `busy_*` under the space lock too. */
     bool issued, busy;
     uint64_t busy_ia, busy_last; /* neighbours that are out until gain: faults there retry */
+    uint32_t kept; /* pages in reserve before prepare: what a refusal goes back to */
     struct pt_pool reserve;
     struct pt_gather gather;
 };

@@ -17,9 +17,9 @@
 void *hosted_arena(void); /* the host address of HOSTED_BASE */
 
 /*
- * Page allocator, thread-safe. `pages` zeroed pages, aligned to `align` bytes (a power of two >= 4096);
- * 0 when out of memory or when the failure that hosted_fail_after() set is due. Freeing what is not
- * allocated aborts; freed pages are poisoned.
+ * Page allocator, thread-safe. `pages` zeroed pages, aligned to `align` bytes (a power of two >=
+ * 4096); 0 when out of memory or when the failure that hosted_fail_after() set is due. Freeing what
+ * is not allocated aborts; freed pages are poisoned.
  */
 uint64_t hosted_alloc(uint32_t pages, uint64_t align);
 void hosted_free(uint64_t pa, uint32_t pages);
@@ -28,11 +28,11 @@ uint64_t hosted_live(void); /* pages allocated now */
 void hosted_fail_after(uint64_t n);
 
 /*
- * Every store that the core makes through port_pte_*, seen one by one, a fill entry by entry. `before`
- * is called with what is about to be stored (`old`: what the entry holds, or what a compare-exchange
- * expects), and may change the entry, as hardware may just before a compare-exchange; `after` with
- * what was stored (not for a compare-exchange that failed). Set while no other thread is in the core;
- * without a hook a store costs one predictable branch.
+ * Every store that the core makes through port_pte_*, seen one by one, a fill entry by entry.
+ * `before` is called with what is about to be stored (`old`: what the entry holds, or what a
+ * compare-exchange expects), and may change the entry, as hardware may just before a
+ * compare-exchange; `after` with what was stored (not for a compare-exchange that failed). Set
+ * while no other thread is in the core; without a hook a store costs one predictable branch.
  */
 enum hosted_kind { HOSTED_STORE, HOSTED_CAS, HOSTED_FILL };
 struct hosted_store {

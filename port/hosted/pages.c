@@ -70,8 +70,8 @@ void hosted_free(uint64_t pa, uint32_t pages)
         fprintf(stderr, "hosted_free: bad range %#llx\n", (unsigned long long)pa);
         abort();
     }
-    /* Poison with bit 0 set: a walker that still reads a freed table takes it for a valid entry that
-     * leads outside memory, and is caught. */
+    /* Poison with bit 0 set: a walker that still reads a freed table takes it for a valid entry
+     * that leads outside memory, and is caught. */
     memset(port_va(pa), 0xa5, (size_t)pages << PAGE_SHIFT);
     port_lock(&lock);
     for (uint32_t i = 0; i < pages; i++) {

@@ -84,7 +84,7 @@ uint64_t port_pte_load(const uint64_t *e)
 static void store_hooked(const struct hosted_hook *h, uint64_t *e, uint64_t v,
                          enum hosted_kind kind)
 {
-    struct hosted_store s = {.e = e, .old = port_pte_load(e), .new = v, .kind = kind};
+    struct hosted_store s = { .e = e, .old = port_pte_load(e), .new = v, .kind = kind };
 
     if (h->before) {
         h->before(h->ctx, &s);
@@ -109,7 +109,7 @@ void port_pte_store(uint64_t *e, uint64_t v)
 bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
 {
     const struct hosted_hook *h = hooked();
-    struct hosted_store s = {.e = e, .old = *old, .new = v, .kind = HOSTED_CAS};
+    struct hosted_store s = { .e = e, .old = *old, .new = v, .kind = HOSTED_CAS };
     bool done;
 
     if (h && h->before) {
@@ -132,7 +132,7 @@ typedef uint64_t vec __attribute__((vector_size(32), may_alias));
 __attribute__((target("avx2"))) static unsigned fill_vector(uint64_t *e, uint64_t first,
                                                             uint64_t step, unsigned n)
 {
-    vec v = {first, first + step, first + 2 * step, first + 3 * step};
+    vec v = { first, first + step, first + 2 * step, first + 3 * step };
     const uint64_t step4 = 4 * step;
     unsigned i = 0;
 
@@ -186,7 +186,7 @@ void port_publish(void)
 {
     const struct hosted_hook *h = hooked();
 
-#if !HOSTED_TSAN /* which does not know fences: there the release order of port_pte_store() does it */
+#if !HOSTED_TSAN /* it knows no fences; the release order of port_pte_store() is enough there */
     __atomic_thread_fence(__ATOMIC_RELEASE);
 #endif
     if (h && h->publish) {

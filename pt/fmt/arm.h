@@ -9,14 +9,15 @@
 #include <stdint.h>
 
 #define ARM_VALID ((uint64_t)1 << 0)
-#define ARM_TYPE ((uint64_t)1 << 1)     /* level < 3: 1 table, 0 block; level 3: 1 page (D8.3.1, D8.3.2) */
-#define ARM_SH_INNER ((uint64_t)3 << 8) /* SH[9:8] */
-#define ARM_AF ((uint64_t)1 << 10)      /* access flag (D8.5.1) */
-#define ARM_DBM ((uint64_t)1 << 51)     /* dirty bit modifier (D8.5.2) */
-#define ARM_XN ((uint64_t)1 << 54)      /* stage 1 UXN/XN; stage 2 XN[1] */
-#define ARM_OA (((uint64_t)1 << 48) - ((uint64_t)1 << 12))
+#define ARM_TYPE \
+    ((uint64_t)1 << 1) /* level < 3: 1 table, 0 block; level 3: 1 page (D8.3.1, D8.3.2) */
+#define ARM_SH_INNER ((uint64_t)3 << 8)  /* SH[9:8] */
+#define ARM_AF       ((uint64_t)1 << 10) /* access flag (D8.5.1) */
+#define ARM_DBM      ((uint64_t)1 << 51) /* dirty bit modifier (D8.5.2) */
+#define ARM_XN       ((uint64_t)1 << 54) /* stage 1 UXN/XN; stage 2 XN[1] */
+#define ARM_OA       (((uint64_t)1 << 48) - ((uint64_t)1 << 12))
 
-#define ARM_PAGE (ARM_VALID | ARM_TYPE)
+#define ARM_PAGE  (ARM_VALID | ARM_TYPE)
 #define ARM_BLOCK ARM_VALID
 #define ARM_TABLE (ARM_VALID | ARM_TYPE)
 

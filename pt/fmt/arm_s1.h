@@ -12,21 +12,21 @@
 #include "fmt.h"
 
 /* AttrIndx, bits [4:2]: the entries of PT_ARM_MAIR. */
-#define S1_ATTR ((uint64_t)7 << 2)
-#define S1_ATTR_NC ((uint64_t)0 << 2)
-#define S1_ATTR_WB ((uint64_t)1 << 2)
+#define S1_ATTR     ((uint64_t)7 << 2)
+#define S1_ATTR_NC  ((uint64_t)0 << 2)
+#define S1_ATTR_WB  ((uint64_t)1 << 2)
 #define S1_ATTR_DEV ((uint64_t)2 << 2)
 /* AP[2:1], bits [7:6] (D8.4.1). */
-#define S1_AP1 ((uint64_t)1 << 6)
+#define S1_AP1    ((uint64_t)1 << 6)
 #define S1_RDONLY ((uint64_t)1 << 7)
-#define S1_NG ((uint64_t)1 << 11)
-#define S1_PXN ((uint64_t)1 << 53)
+#define S1_NG     ((uint64_t)1 << 11)
+#define S1_PXN    ((uint64_t)1 << 53)
 
 static const struct pt_fmt pt_fmt_arm_s1 = {
     .id = PT_ARM_S1_4K,
     .last_level = 3,
     .index_bits = 9,
-    .shift = {39, 30, 21, 12},
+    .shift = { 39, 30, 21, 12 },
     .leaf_levels = 1u << 1 | 1u << 2 | 1u << 3,
     .resize_bbm = ARM_RESIZE_BBM,
     .present = ARM_VALID,

@@ -10,13 +10,13 @@
 #include "fmt.h"
 
 /* MemAttr[3:0], bits [5:2]. D8.6.6 without FWB, D8.6.7 with FWB. */
-#define S2_MEMATTR ((uint64_t)0xf << 2)
-#define S2_DEV_NGNRE ((uint64_t)0x1 << 2)  /* both encodings */
-#define S2_NORMAL_NC ((uint64_t)0x5 << 2)  /* both encodings */
-#define S2_NORMAL_WB ((uint64_t)0xf << 2)  /* outer and inner write-back */
+#define S2_MEMATTR    ((uint64_t)0xf << 2)
+#define S2_DEV_NGNRE  ((uint64_t)0x1 << 2) /* both encodings */
+#define S2_NORMAL_NC  ((uint64_t)0x5 << 2) /* both encodings */
+#define S2_NORMAL_WB  ((uint64_t)0xf << 2) /* outer and inner write-back */
 #define S2_FWB_NORMAL ((uint64_t)0x6 << 2) /* FWB: write-back, whatever stage 1 says */
 /* S2AP[1:0], bits [7:6] (D8.4.3). */
-#define S2_READ ((uint64_t)1 << 6)
+#define S2_READ  ((uint64_t)1 << 6)
 #define S2_WRITE ((uint64_t)1 << 7)
 /* XN[1:0], bits [54:53]: 0b10 never, 0b00 always, with or without FEAT_XNX (D8.4.3). FEAT_XNX adds
  * 0b01 (EL0 only) and 0b11 (EL1 only), which are never written here. */
@@ -26,7 +26,7 @@ static const struct pt_fmt pt_fmt_arm_s2 = {
     .id = PT_ARM_S2_4K,
     .last_level = 3,
     .index_bits = 9,
-    .shift = {39, 30, 21, 12},
+    .shift = { 39, 30, 21, 12 },
     .leaf_levels = 1u << 1 | 1u << 2 | 1u << 3,
     .resize_bbm = ARM_RESIZE_BBM,
     .present = ARM_VALID,
