@@ -155,9 +155,9 @@ int host_unmap(uint64_t pa, uint64_t len)
     }
     if (err == 0) {
         err = space_unmap(&hv.host_cpu, pa, len);
-        if (err != 0 && hv.has_smmu && ram) {
-            /* The tables of these leaves are still there: filling them again takes none. */
-            must(space_map(&hv.host_io, pa, pa, len, ram_io), "map back", pa);
+        if (err != 0 && hv.has_smmu && ram && space_map(&hv.host_io, pa, pa, len, ram_io) != 0) {
+            /* Others took the tables that the first step freed: the host's devices go without. */
+            port_log("host: I/O map of %lx + %lx is lost", pa, len);
         }
     }
     return err;

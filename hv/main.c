@@ -144,6 +144,10 @@ void hv_main(uint64_t dtb)
     vm_init();
     ctl_init();
     kernel = host_kernel();
+    if (dt.initrd != 0 && (dt.initrd < hv.host_base || dt.initrd_end < dt.initrd ||
+                           dt.initrd_end > hv.host_base + hv.host_size)) {
+        port_panic("the initrd is not in the host's memory");
+    }
     if (dtb < hv.host_base || dtb + 0x200000 > hv.host_base + hv.host_size) {
         dtb = hv.host_base + hv.host_size - 0x200000;
     }

@@ -4,9 +4,9 @@
 
 struct pci pci;
 
-#define BUS(bdf) ((uint8_t)((bdf) >> 8))
-#define BAR_IO 0x1u
-#define BAR_64 0x4u
+#define BUS(bdf)     ((uint8_t)((bdf) >> 8))
+#define BAR_IO       0x1u
+#define BAR_64       0x4u
 #define BAR_PREFETCH 0x8u
 
 static uint64_t address(uint32_t bdf, uint32_t reg)
@@ -173,7 +173,7 @@ static void scan_behind(void)
         root++;
     }
     pci.n = root;
-    uint32_t seen[8] = {0}; /* buses: loops in the host's numbering end here */
+    uint32_t seen[8] = { 0 }; /* buses: loops in the host's numbering end here */
     for (uint32_t i = 0; i < pci.n; i++) {
         if (!pci.func[i].bridge) {
             continue;
@@ -311,8 +311,11 @@ static bool untracked(uint32_t bdf, uint32_t reg)
         if (cap == 0 || cap == ~0u) {
             return false;
         }
-        uint32_t len = id == EXT_ID_SRIOV ? 0x40u :
-                       id == EXT_ID_REBAR || id == EXT_ID_VF_REBAR ? 0x34u : 0;
+        bool rebar = id == EXT_ID_REBAR || id == EXT_ID_VF_REBAR;
+        uint32_t len = rebar ? 0x34u : 0;
+        if (id == EXT_ID_SRIOV) {
+            len = 0x40u;
+        }
         if (reg >= at && reg - at < len) {
             return true;
         }
@@ -342,7 +345,7 @@ static const char *refuse_header(const struct pci_func *f, const uint32_t hdr[16
     for (uint32_t i = 0; i < pci.n && pci.taken != 0; i++) {
         const struct pci_func *t = &pci.func[i];
         for (unsigned k = 0; t->taken && k < PCI_BARS; k++) {
-            uint32_t saved[16] = {0};
+            uint32_t saved[16] = { 0 };
             for (unsigned j = 0; j < PCI_BARS; j++) {
                 saved[4u + j] = t->saved_bar[j];
             }

@@ -21,9 +21,9 @@
 
 #include <tenon/frame.h>
 
-#define PCI_FUNCS 64u   /* functions known, bridges included */
-#define PCI_WINDOWS 4u  /* MMIO windows of the host bridge */
-#define PCI_BARS 6u
+#define PCI_FUNCS             64u /* functions known, bridges included */
+#define PCI_WINDOWS           4u  /* MMIO windows of the host bridge */
+#define PCI_BARS              6u
 #define PCI_BDF(bus, dev, fn) ((uint32_t)(((bus) << 8) | ((dev) << 3) | (fn)))
 
 struct pci_window {
@@ -34,7 +34,7 @@ struct pci_window {
 struct pci_host { /* from the device tree */
     uint64_t ecam, ecam_size;
     uint8_t bus_first, bus_last;
-    uint32_t sid_base; /* iommu-map: stream id = sid_base + bdf */
+    uint32_t sid_base;                  /* iommu-map: stream id = sid_base + bdf */
     struct pci_window win[PCI_WINDOWS]; /* memory windows only, not I/O */
     uint32_t nwin;
 };
@@ -61,6 +61,7 @@ struct pci_func {
     struct pci_bar bar[PCI_BARS];
     uint64_t rom_size;
     bool taken;
+    bool armed; /* reset since the host could last reach its registers */
     owner_t owner; /* OWNER_HOST or who took it */
     /* while taken: as the host had them */
     uint32_t saved_bar[PCI_BARS], saved_rom;
@@ -122,7 +123,11 @@ int pci_give_back(uint32_t bdf);
  * commands in flight have ended then), for a function that is taken. Errors as pci_give_back. */
 int pci_quiesce(uint32_t bdf);
 
-/* Bus master enable of a taken function. -ENOENT. */
+/*
+ * Bus master enable of a taken function. The first enable resets it once more: until its registers
+ * were unmapped from the host (step 2) the host may have set it up, queues and all, to work inside
+ * the VM's memory. -ENOENT; -ETIMEDOUT/-EIO: that reset failed, bus master stays off.
+ */
 int pci_bus_master(uint32_t bdf, bool on);
 
 /* Reads the configuration space of a taken function on its VM's behalf (size 1, 2, 4); writes are

@@ -8,30 +8,30 @@
 #include <tenon/port.h>
 
 /* Header registers (PCI Local Bus 3.0, 6.1; PCI-to-PCI Bridge 1.2, 3.2). */
-#define PCI_ID 0x00u
-#define PCI_COMMAND 0x04u
-#define PCI_STATUS 0x06u
-#define PCI_CLASS 0x08u
-#define PCI_HEADER 0x0eu
-#define PCI_BAR0 0x10u
-#define PCI_BUSES 0x18u   /* bridge: primary, secondary, subordinate */
-#define PCI_WINDOW 0x20u  /* bridge: memory base and limit, in MiB */
-#define PCI_PREF 0x24u    /* bridge: prefetchable base and limit; upper halves at 28, 2c */
-#define PCI_ROM 0x30u
-#define PCI_ROM_BRIDGE 0x38u
-#define PCI_CAPS 0x34u
-#define PCI_IRQ_LINE 0x3cu
-#define CMD_IO 0x1u
-#define CMD_MEM 0x2u
-#define CMD_MASTER 0x4u
-#define CMD_NO_INTX 0x400u
-#define CAP_ID_PM 0x01u
-#define CAP_ID_MSI 0x05u
-#define CAP_ID_PCIE 0x10u
-#define CAP_ID_MSIX 0x11u
-#define CAP_ID_AF 0x13u
-#define EXT_ID_SRIOV 0x0010u
-#define EXT_ID_REBAR 0x0015u
+#define PCI_ID          0x00u
+#define PCI_COMMAND     0x04u
+#define PCI_STATUS      0x06u
+#define PCI_CLASS       0x08u
+#define PCI_HEADER      0x0eu
+#define PCI_BAR0        0x10u
+#define PCI_BUSES       0x18u /* bridge: primary, secondary, subordinate */
+#define PCI_WINDOW      0x20u /* bridge: memory base and limit, in MiB */
+#define PCI_PREF        0x24u /* bridge: prefetchable base and limit; upper halves at 28, 2c */
+#define PCI_ROM         0x30u
+#define PCI_ROM_BRIDGE  0x38u
+#define PCI_CAPS        0x34u
+#define PCI_IRQ_LINE    0x3cu
+#define CMD_IO          0x1u
+#define CMD_MEM         0x2u
+#define CMD_MASTER      0x4u
+#define CMD_NO_INTX     0x400u
+#define CAP_ID_PM       0x01u
+#define CAP_ID_MSI      0x05u
+#define CAP_ID_PCIE     0x10u
+#define CAP_ID_MSIX     0x11u
+#define CAP_ID_AF       0x13u
+#define EXT_ID_SRIOV    0x0010u
+#define EXT_ID_REBAR    0x0015u
 #define EXT_ID_VF_REBAR 0x0024u
 
 /* One access of 1, 2 or 4 bytes at a physical address, mapped one to one. */

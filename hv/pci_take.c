@@ -2,23 +2,23 @@
 /* Taking a PCI function from the host, and giving it back: quiet, reset, with its BARs in place. */
 #include <hv/pci_int.h>
 
-#define MS 1000000ull
-#define DRAIN_NS (1000u * MS)     /* outstanding transactions (DevSta.TP) */
-#define FLR_NS (100u * MS)        /* PCIe 6.6.2: a function may take this long, unasked */
+#define MS           1000000ull
+#define DRAIN_NS     (1000u * MS) /* outstanding transactions (DevSta.TP) */
+#define FLR_NS       (100u * MS)  /* PCIe 6.6.2: a function may take this long, unasked */
 #define FLR_READY_NS (1000u * MS) /* and answer "not yet" for this long */
-#define NVME_NS (2000u * MS)
+#define NVME_NS      (2000u * MS)
 
 /* PCIe capability (7.5.3): control and status of the function. */
-#define DEVCTL 0x08u
-#define DEVSTA 0x0au
-#define DEVCTL_FLR 0x8000u
+#define DEVCTL         0x08u
+#define DEVSTA         0x0au
+#define DEVCTL_FLR     0x8000u
 #define DEVSTA_PENDING 0x20u
 /* NVMe 3.1: controller registers in BAR 0. */
-#define NVME_CC 0x14u
-#define NVME_CSTS 0x1cu
-#define NVME_AQA 0x24u
-#define NVME_ASQ 0x28u
-#define NVME_ACQ 0x30u
+#define NVME_CC    0x14u
+#define NVME_CSTS  0x1cu
+#define NVME_AQA   0x24u
+#define NVME_ASQ   0x28u
+#define NVME_ACQ   0x30u
 #define NVME_CLASS 0x010802u
 
 static void pause_ns(uint64_t ns)
@@ -33,10 +33,11 @@ static bool wait_cfg(uint32_t bdf, uint32_t reg, unsigned size, uint32_t mask, u
                      uint64_t ns)
 {
     for (uint64_t t = port_now();;) {
+        bool late = port_now() - t > ns; /* before the look that decides */
         if ((pci_read(bdf, reg, size) & mask) == want) {
             return true;
         }
-        if (port_now() - t > ns) {
+        if (late) {
             return false;
         }
         port_relax();
@@ -63,7 +64,7 @@ static void interrupts_off(const struct pci_func *f)
 /* The CPU's address of BAR i as it was when the function was taken. */
 static bool bar_pa(const struct pci_func *f, unsigned i, uint64_t *pa)
 {
-    uint32_t hdr[16] = {0};
+    uint32_t hdr[16] = { 0 };
     for (unsigned k = 0; k < PCI_BARS; k++) {
         hdr[4u + k] = f->saved_bar[k];
     }
@@ -85,14 +86,19 @@ static int nvme_disable(const struct pci_func *f)
         return -EIO; /* nothing answers there */
     }
     pci_mmio_write(regs + NVME_CC, 4, pci_mmio_read(regs + NVME_CC, 4) & ~1u);
-    for (uint64_t t = port_now(); pci_mmio_read(regs + NVME_CSTS, 4) & 1u;) {
-        if (port_now() - t > NVME_NS) {
+    for (uint64_t t = port_now();;) {
+        bool late = port_now() - t > NVME_NS;
+        if (!(pci_mmio_read(regs + NVME_CSTS, 4) & 1u)) {
+            break;
+        }
+        if (late) {
             return -ETIMEDOUT;
         }
         port_relax();
     }
     /* These outlive a controller reset, and name the last owner's memory. */
-    static const uint32_t left_over[] = {NVME_AQA, NVME_ASQ, NVME_ASQ + 4u, NVME_ACQ, NVME_ACQ + 4u};
+    static const uint32_t left_over[] = { NVME_AQA, NVME_ASQ, NVME_ASQ + 4u, NVME_ACQ,
+                                          NVME_ACQ + 4u };
     for (unsigned i = 0; i < sizeof(left_over) / sizeof(left_over[0]); i++) {
         pci_mmio_write(regs + left_over[i], 4, 0);
     }
@@ -127,8 +133,7 @@ static int quiesce(const struct pci_func *f)
     command(bdf, (pci_read(bdf, PCI_COMMAND, 2) & ~CMD_MASTER) | CMD_MEM);
     interrupts_off(f);
     int err = nvme_disable(f);
-    if (f->cap_pcie != 0 &&
-        !wait_cfg(bdf, f->cap_pcie + DEVSTA, 2, DEVSTA_PENDING, 0, DRAIN_NS)) {
+    if (f->cap_pcie != 0 && !wait_cfg(bdf, f->cap_pcie + DEVSTA, 2, DEVSTA_PENDING, 0, DRAIN_NS)) {
         err = -ETIMEDOUT;
     }
     if (f->cap_af != 0 && !wait_cfg(bdf, f->cap_af + 5u, 1, 1, 0, DRAIN_NS)) {
@@ -323,13 +328,15 @@ int pci_take(uint32_t bdf, owner_t owner, struct pci_range bars[PCI_BARS], uint3
         return err;
     }
     f->taken = true;
+    f->armed = false;
     f->owner = owner;
     pci.taken++;
     *nbars = 0;
     for (unsigned i = 0; i < PCI_BARS; i++) {
         uint64_t pa;
         if (bar_pa(f, i, &pa)) {
-            bars[(*nbars)++] = (struct pci_range){.pa = pa, .len = f->bar[i].size, .bar = (uint8_t)i};
+            bars[(*nbars)++] =
+                (struct pci_range){ .pa = pa, .len = f->bar[i].size, .bar = (uint8_t)i };
         }
     }
     port_unlock(&pci.lock);
@@ -369,13 +376,20 @@ int pci_give_back(uint32_t bdf)
 
 int pci_bus_master(uint32_t bdf, bool on)
 {
+    int err = 0;
     port_lock(&pci.lock);
-    const struct pci_func *f = taken(bdf);
+    struct pci_func *f = taken(bdf);
+    if (f == NULL) {
+        err = -ENOENT;
+    } else if (on && !f->armed) {
+        err = clean(f, CMD_MEM | CMD_NO_INTX);
+        f->armed = err == 0;
+    }
     if (f != NULL) {
-        command(bdf, CMD_MEM | CMD_NO_INTX | (on ? CMD_MASTER : 0u));
+        command(bdf, CMD_MEM | CMD_NO_INTX | (on && err == 0 ? CMD_MASTER : 0u));
     }
     port_unlock(&pci.lock);
-    return f == NULL ? -ENOENT : 0;
+    return err;
 }
 
 uint32_t pci_vm_read(uint32_t bdf, uint32_t off, unsigned size)

@@ -163,8 +163,7 @@ void host_inject_abort(struct regs *r, uint64_t ipa)
 /* ---- aborts ---- */
 
 /* The page of the fault: HPFAR_EL2, or a walk of the host's own stage 1 where it is not valid (a
- * permission fault other than of a table walk, DDI0487 D23.2.56). False: the walk failed, so the
- * host has just changed its tables: let it try again. */
+ * permission fault other than of a table walk, DDI0487 D23.2.56). False: the walk failed. */
 static bool fault_ipa(const struct regs *r, uint64_t *ipa)
 {
     uint64_t page = (r->hpfar & 0xffffffffff0ul) << 8;
@@ -185,7 +184,14 @@ static bool fault_ipa(const struct regs *r, uint64_t *ipa)
     return true;
 }
 
-/* A plain load or store of one register: ISS.ISV says that and describes it. */
+/* The instruction has been done: go on after it (as a single step would: PSTATE.SS, BTYPE). */
+static void skip(struct regs *r)
+{
+    r->elr += 4;
+    r->spsr &= ~(PSR_SS | PSR_BTYPE);
+}
+
+/* A plain load or store of one register by AArch64 code: ISS.ISV says that and describes it. */
 static int emulate(struct regs *r, const struct mmio *m, uint64_t ipa)
 {
     unsigned size = 1u << (r->esr >> 22 & 3);
@@ -194,7 +200,8 @@ static int emulate(struct regs *r, const struct mmio *m, uint64_t ipa)
     uint64_t mask = size == 8 ? ~0ul : (1ul << 8 * size) - 1;
     uint64_t val = 0;
 
-    if ((r->esr & ISS_ISV) == 0 || (ipa & (size - 1)) != 0 || m->size - (ipa - m->base) < size) {
+    if ((r->esr & ISS_ISV) == 0 || (r->spsr & PSR_AARCH32) != 0 || (ipa & (size - 1)) != 0 ||
+        m->size - (ipa - m->base) < size) {
         return -EFAULT;
     }
     if (write && reg != 31) {
@@ -212,7 +219,7 @@ static int emulate(struct regs *r, const struct mmio *m, uint64_t ipa)
         }
         r->x[reg] = (r->esr & 1ul << 15) != 0 ? val : (uint32_t)val;
     }
-    r->elr += (r->esr & ESR_IL) != 0 ? 4 : 2;
+    skip(r);
     return 0;
 }
 
@@ -227,6 +234,7 @@ static void abort_trap(struct regs *r, bool fetch)
         return;
     }
     if (!fault_ipa(r, &ipa)) {
+        host_inject_abort(r, ~0ul); /* no right to what is there, wherever that is */
         return;
     }
     for (uint32_t i = 0; i < mmio_count && !fetch; i++) {
@@ -258,7 +266,7 @@ static void sysreg_trap(struct regs *r)
         if (reg != 31) {
             r->x[reg] = idreg_visible(crm, op2);
         }
-        r->elr += 4;
+        skip(r);
         return;
     }
     if (may_log()) {
@@ -279,7 +287,7 @@ void host_sync(struct regs *r)
         abort_trap(r, ec == EC_INSTR_LOWER);
         break;
     case EC_SMC64:
-        r->elr += 4; /* a trapped SMC has not been executed (an HVC has) */
+        skip(r); /* a trapped SMC has not been executed (an HVC has) */
         host_smc(r);
         break;
     case EC_HVC64:

@@ -274,6 +274,7 @@ static void unbind_all(struct vm *vm)
 int vm_prepare(struct vm *vm, uint64_t *done, uint64_t *total)
 {
     uint32_t next = TN_VM_CREATING;
+    uint64_t scrubbed;
     int err = vm_begin(vm, VM_STATE(TN_VM_CREATING));
 
     if (err == -EPERM) {
@@ -283,10 +284,11 @@ int vm_prepare(struct vm *vm, uint64_t *done, uint64_t *total)
         return err;
     }
     *total = (vm->gm.npages / CHUNK_PAGES) * (vm->gm.separate ? 2 : 1);
+    scrubbed = vm->gm.scrubbed;
     err = gmem_scrub(&vm->gm, &vm->cursor, PREPARE_CHUNKS);
     *done = vm->cursor;
-    if (err > 0) {
-        err = -EAGAIN;
+    if (err > 0 || (err == 0 && vm->gm.scrubbed != scrubbed)) {
+        err = -EAGAIN; /* mapping is a step of its own */
     } else if (err == 0) {
         err = bind_all(vm);
         if (err == 0) {
@@ -425,6 +427,9 @@ int vm_destroy(struct vm *vm, uint64_t *done, uint64_t *total)
     }
     if (err == 0) {
         vm->changing = true;
+        if (vm->state != TN_VM_DYING) {
+            vm->cursor = 0; /* until now it was the scrubbing's, which may have been left half-way */
+        }
         vm->state = TN_VM_DYING; /* from here on nothing else is let in */
     }
     port_unlock(&vm->lock);

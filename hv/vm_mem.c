@@ -144,6 +144,9 @@ int vm_convert(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool
         vm_end(vm, TN_VM_OPEN);
         return err;
     }
+    if (err == -EBUSY && !vm->gm.sealed) {
+        return err; /* another call is changing it just now */
+    }
     /* Launched: only what the guest asks for just now, exactly. */
     port_lock(&vm->lock);
     for (uint32_t i = 0; i < TN_GUEST_PENDING_MAX; i++) {

@@ -74,6 +74,7 @@ static void wrong(uint32_t counter, uint32_t page, uint32_t k, uint64_t want, ui
         report[R_FIRST_WANT] = want;
         report[R_FIRST_SEEN] = seen;
         report[R_FIRST_AT] = confirmed;
+        report[R_FIRST_KIND] = counter;
     }
     report[counter]++;
 }
@@ -473,6 +474,13 @@ static void collect(void)
     struct call k = { { TN_GUEST_PENDING } };
     uint64_t mask;
 
+    /* What is about to change stays in this CPU's TLB to the last moment (either copy may answer):
+     * a translation that outlives the commit is then used by the checks that follow. */
+    for (uint32_t bit = 0; bit < 64; bit++) {
+        if (waiting[bit]) {
+            (void)page_at(jobs[waiting[bit] - 1].page)[0];
+        }
+    }
     hvc(&k);
     mask = ~k.x[1];
     for (uint32_t bit = 0; bit < 64 && outstanding; bit++) {

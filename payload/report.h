@@ -52,6 +52,7 @@ enum payload_report {
     R_LAST_CALL,    /* and which one */
     R_MAX_PENDING,  /* most requests pending at once */
     R_EXIT_CODE,
+    R_FIRST_KIND,   /* of the first wrong word: R_WRONG_DMA or R_WRONG_CPU */
     R_COUNT
 };
 

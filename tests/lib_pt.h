@@ -64,6 +64,8 @@ void tp_open(struct tp *t, const struct pt_config *cfg);
 void tp_close(struct tp *t);
 /* The pool has exactly n pages. */
 void tp_pool(struct tp *t, uint32_t n);
+/* Exchanges the tree's pool for another, which then has to be exchanged back. */
+void tp_swap_pool(struct tp *t, struct pt_pool *other);
 /* The invalidation of g is over: frees what it holds. */
 void tp_done(struct tp *t, struct pt_gather *g);
 /* Called with each table page just before it is freed; NULL: nothing. */

@@ -197,8 +197,8 @@ static void before(void *ctx, const struct hosted_store *s)
     struct lab *l = ctx;
 
     check_link(l, s);
-    l->unpublished = true;
     if (s->kind != HOSTED_CAS) {
+        l->unpublished = true;
         judge(l, s);
         return;
     }
@@ -218,6 +218,7 @@ static void after(void *ctx, const struct hosted_store *s)
     struct lab *l = ctx;
 
     if (s->kind == HOSTED_CAS) {
+        l->unpublished = true;
         judge(l, s);
     }
     if (s->kind != HOSTED_FILL || lab_below(l, 32) == 0) {

@@ -79,7 +79,7 @@ void fake_open(struct smmu_fake *f)
     memset(f, 0, sizeof(*f));
     /* S2P, S1P, TTF AArch64, COHACC, ASID16, VMID16, no stall, TERM_MODEL, 2-level */
     f->idr0 = 1u | 2u | 2u << 2 | 1u << 4 | 1u << 12 | 1u << 18 | 1u << 24 | 1u << 26 | 1u << 27;
-    f->idr1 = 16u | 19u << 16 | 19u << 21; /* SIDSIZE, EVENTQS, CMDQS */
+    f->idr1 = 16u | 19u << 16 | 19u << 21;   /* SIDSIZE, EVENTQS, CMDQS */
     f->idr3 = 1u << 4 | 1u << 10 | 2u << 11; /* XNX, RIL, BBML 2 */
     f->idr5 = 4u | 7u << 4;                  /* 44 bits; 4K, 16K, 64K */
     f->aidr = 1;
@@ -89,7 +89,7 @@ void fake_open(struct smmu_fake *f)
     }
     f->mem = model_phys_mem(&f->phys, false);
     f->tlb = model_tlb_new(&(struct model_tlb_cfg){
-        .mode = MODEL_TLB_NEVER_EVICTS, .apply = MODEL_APPLY_AT_SYNC, .seed = 1});
+        .mode = MODEL_TLB_NEVER_EVICTS, .apply = MODEL_APPLY_AT_SYNC, .seed = 1 });
     if (!f->tlb) {
         abort();
     }
@@ -138,8 +138,8 @@ static void tlbi_addr(struct smmu_fake *f, const uint64_t w[2], bool s2)
     }
     uint64_t len = tg ? (num + 1) << scale << 12 : 0;
     uint16_t vmid = (uint16_t)bits(w[0], 47, 32), asid = (uint16_t)bits(w[0], 63, 48);
-    struct model_inv inv = s2 ? model_inv_s2(vmid, ia, len, (uint8_t)ttl, leaf) :
-                                model_inv_s1(vmid, asid, ia, len, (uint8_t)ttl, leaf);
+    struct model_inv inv = s2 ? model_inv_s2(vmid, ia, len, (uint8_t)ttl, leaf)
+                              : model_inv_s1(vmid, asid, ia, len, (uint8_t)ttl, leaf);
     model_tlb_invalidate(f->tlb, &inv);
 }
 
@@ -148,7 +148,7 @@ static bool execute(struct smmu_fake *f, const uint64_t w[2])
 {
     uint32_t op = (uint32_t)(w[0] & 0xff), sid = (uint32_t)(w[0] >> 32);
     bool s1 = f->idr0 & 2, s2 = f->idr0 & 1;
-    struct model_inv inv = {0};
+    struct model_inv inv = { 0 };
     if (op == f->ill_op && f->ill_times > 0) {
         f->ill_times--;
         return false;
@@ -249,19 +249,45 @@ uint32_t smmuv3_read32(uint64_t base, uint32_t off)
     port_lock(&f->lock);
     f->reads++;
     switch (off) {
-    case 0x00: v = f->idr0; break;
-    case 0x04: v = f->idr1; break;
-    case 0x0c: v = f->idr3; break;
-    case 0x14: v = f->idr5; break;
-    case 0x1c: v = f->aidr; break;
-    case 0x20: v = f->cr0; break;
-    case 0x24: v = f->cr0ack; break;
-    case 0x44: v = f->gbpa; break;
-    case 0x50: v = f->irq_ctrl; break;
-    case 0x54: v = f->irq_ctrl; break;
-    case 0x60: v = f->gerror; break;
-    case 0x64: v = f->gerrorn; break;
-    case 0x98: v = f->cmd_prod; break;
+    case 0x00:
+        v = f->idr0;
+        break;
+    case 0x04:
+        v = f->idr1;
+        break;
+    case 0x0c:
+        v = f->idr3;
+        break;
+    case 0x14:
+        v = f->idr5;
+        break;
+    case 0x1c:
+        v = f->aidr;
+        break;
+    case 0x20:
+        v = f->cr0;
+        break;
+    case 0x24:
+        v = f->cr0ack;
+        break;
+    case 0x44:
+        v = f->gbpa;
+        break;
+    case 0x50:
+        v = f->irq_ctrl;
+        break;
+    case 0x54:
+        v = f->irq_ctrl;
+        break;
+    case 0x60:
+        v = f->gerror;
+        break;
+    case 0x64:
+        v = f->gerrorn;
+        break;
+    case 0x98:
+        v = f->cmd_prod;
+        break;
     case 0x9c:
         if (f->waited++ >= f->lag) {
             f->waited = 0;
@@ -269,9 +295,14 @@ uint32_t smmuv3_read32(uint64_t base, uint32_t off)
         }
         v = f->cmd_cons + f->lost_cons;
         break;
-    case 0x100a8: v = f->evt_prod; break;
-    case 0x100ac: v = f->evt_cons; break;
-    default: wrong(f, "read of another register");
+    case 0x100a8:
+        v = f->evt_prod;
+        break;
+    case 0x100ac:
+        v = f->evt_cons;
+        break;
+    default:
+        wrong(f, "read of another register");
     }
     port_unlock(&f->lock);
     return v;
@@ -310,7 +341,9 @@ void smmuv3_write32(uint64_t base, uint32_t off, uint32_t v)
     case 0x44:
         f->gbpa = f->deaf ? v : v & ~(1u << 31);
         break;
-    case 0x50: f->irq_ctrl = v; break;
+    case 0x50:
+        f->irq_ctrl = v;
+        break;
     case 0x64:
         f->gerrorn = v;
         consume(f);
@@ -334,8 +367,11 @@ void smmuv3_write32(uint64_t base, uint32_t off, uint32_t v)
         off_only(f, 4, "EVENTQ_PROD while enabled");
         f->evt_prod = v;
         break;
-    case 0x100ac: f->evt_cons = v; break;
-    default: wrong(f, "write to another register");
+    case 0x100ac:
+        f->evt_cons = v;
+        break;
+    default:
+        wrong(f, "write to another register");
     }
     port_unlock(&f->lock);
 }
@@ -361,7 +397,8 @@ void smmuv3_write64(uint64_t base, uint32_t off, uint64_t v)
         off_only(f, 4, "EVENTQ_BASE while enabled");
         f->evtq = v;
         break;
-    default: wrong(f, "64-bit write to another register");
+    default:
+        wrong(f, "64-bit write to another register");
     }
     port_unlock(&f->lock);
 }
@@ -397,7 +434,7 @@ void fake_event(struct smmu_fake *f, const uint64_t w[4])
 static bool refuse(struct smmu_fake *f, unsigned type, uint32_t sid, bool write, bool s2,
                    uint64_t addr)
 {
-    uint64_t w[4] = {type | (uint64_t)sid << 32, 0, 0, 0};
+    uint64_t w[4] = { type | (uint64_t)sid << 32, 0, 0, 0 };
     if (type >= 0x10) {
         w[1] = (uint64_t)!write << 35 | (uint64_t)s2 << 39 | (uint64_t)2 << 40;
         w[2] = addr;
@@ -465,7 +502,7 @@ static int fetch(struct smmu_fake *f, uint32_t sid)
     return slot;
 }
 
-static const uint8_t sizes[8] = {32, 36, 40, 42, 44, 48, 52, 52};
+static const uint8_t sizes[8] = { 32, 36, 40, 42, 44, 48, 52, 52 };
 
 static bool stage1_ctx(struct smmu_fake *f, int slot, const struct fake_ste *e, struct model_ctx *c)
 {
@@ -483,11 +520,19 @@ static bool stage1_ctx(struct smmu_fake *f, int slot, const struct fake_ste *e, 
     }
     uint8_t ia = (uint8_t)(64 - bits(w[0], 5, 0));
     *c = (struct model_ctx){
-        .walk = {.fmt = &model_arm, .stage = 1, .root = w[1] & 0x000ffffffffffff0u, .mair = w[3],
-                 .ia_bits = ia, .oa_bits = sizes[bits(w[0], 34, 32)],
-                 .start_level = ia > 39 ? 0 : ia > 30 ? 1 : 2,
-                 .bbm = (uint8_t)bits(f->idr3, 12, 11), .ha = w[0] >> 43 & 1, .hd = w[0] >> 42 & 1,
-                 .two_priv = true},
+        .walk = { .fmt = &model_arm,
+                  .stage = 1,
+                  .root = w[1] & 0x000ffffffffffff0u,
+                  .mair = w[3],
+                  .ia_bits = ia,
+                  .oa_bits = sizes[bits(w[0], 34, 32)],
+                  .start_level = ia > 39   ? 0
+                                 : ia > 30 ? 1
+                                           : 2,
+                  .bbm = (uint8_t)bits(f->idr3, 12, 11),
+                  .ha = w[0] >> 43 & 1,
+                  .hd = w[0] >> 42 & 1,
+                  .two_priv = true },
         .mem = &f->mem,
         .vmid = (uint16_t)e->vmid,
         .asid = (uint16_t)(w[0] >> 48),
@@ -522,10 +567,17 @@ static bool translate(struct smmu_fake *f, uint32_t sid, uint64_t iova, bool wri
         break;
     case FAKE_S2:
         c = (struct model_ctx){
-            .walk = {.fmt = &model_arm, .stage = 2, .root = e.ttb, .ia_bits = (uint8_t)(64 - e.t0sz),
-                     .oa_bits = sizes[e.ps], .start_level = (uint8_t)(2 - e.sl0),
-                     .bbm = (uint8_t)bits(f->idr3, 12, 11), .ha = e.ha, .hd = e.hd,
-                     .xnx = f->idr3 >> 4 & 1, .fwb = e.fwb},
+            .walk = { .fmt = &model_arm,
+                      .stage = 2,
+                      .root = e.ttb,
+                      .ia_bits = (uint8_t)(64 - e.t0sz),
+                      .oa_bits = sizes[e.ps],
+                      .start_level = (uint8_t)(2 - e.sl0),
+                      .bbm = (uint8_t)bits(f->idr3, 12, 11),
+                      .ha = e.ha,
+                      .hd = e.hd,
+                      .xnx = f->idr3 >> 4 & 1,
+                      .fwb = e.fwb },
             .mem = &f->mem,
             .vmid = (uint16_t)e.vmid,
         };
@@ -536,7 +588,8 @@ static bool translate(struct smmu_fake *f, uint32_t sid, uint64_t iova, bool wri
     }
     struct model_xlat x;
     enum model_fault fault = model_tlb_translate(
-        f->tlb, &c, iova, (struct model_access){.what = write ? MODEL_W : MODEL_R, .user = true}, &x);
+        f->tlb, &c, iova, (struct model_access){ .what = write ? MODEL_W : MODEL_R, .user = true },
+        &x);
     bool s2 = e.kind == FAKE_S2;
     switch (fault) {
     case MODEL_OK:

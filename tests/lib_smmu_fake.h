@@ -21,13 +21,13 @@
 #define FAKE_BASE ((uint64_t)0x09050000)
 
 #define FAKE_MEMORY ((uint64_t)64 << 20) /* from HOSTED_BASE on: where it finds tables and queues */
-#define FAKE_CACHE 64u
-#define FAKE_LOG 4096u
+#define FAKE_CACHE  64u
+#define FAKE_LOG    4096u
 
 /* What a stream table entry means, as hardware takes it. */
 enum fake_kind { FAKE_ABORT, FAKE_S1, FAKE_S2, FAKE_NESTED, FAKE_BYPASS, FAKE_ILLEGAL };
 struct fake_ste {
-    enum fake_kind kind;
+    uint64_t kind; /* enum fake_kind */
     uint64_t cd, s1_attr;
     uint64_t vmid, ttb, t0sz, sl0, walk_attr, tg, ps, fwb, ha, hd, stall, record, shcfg;
 };
@@ -42,13 +42,13 @@ struct smmu_fake {
     uint64_t strtab, cmdq, evtq;
     uint32_t cmd_prod, cmd_cons, evt_prod, evt_cons;
     /* knobs */
-    bool stuck;          /* fetches no command */
-    bool deaf;           /* CR0 is never acknowledged, GBPA never updated */
-    unsigned lag;        /* that many reads of CONS before commands are executed */
-    uint32_t ill_op;     /* this opcode is illegal .. */
-    unsigned ill_times;  /* .. so many times */
-    unsigned abort_times;/* command fetches that fail */
-    uint32_t lost_cons;  /* added to CONS: hardware gone mad */
+    bool stuck;           /* fetches no command */
+    bool deaf;            /* CR0 is never acknowledged, GBPA never updated */
+    unsigned lag;         /* that many reads of CONS before commands are executed */
+    uint32_t ill_op;      /* this opcode is illegal .. */
+    unsigned ill_times;   /* .. so many times */
+    unsigned abort_times; /* command fetches that fail */
+    uint32_t lost_cons;   /* added to CONS: hardware gone mad */
     /* what was seen */
     struct {
         uint64_t w[2];

@@ -9,7 +9,7 @@ struct model_phys ts_phys;
 static struct model_mem mem;
 static struct frame *frame_table;
 static struct pt_pool drained;
-static unsigned in_hook;
+static _Thread_local unsigned in_hook;
 
 /* ---- memory ---- */
 

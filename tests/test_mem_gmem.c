@@ -52,6 +52,7 @@ static void create_all_or_nothing(void **state)
 
         if (err == 0) {
             assert_true(left >= 2);
+            free(before.f);
             break;
         }
         assert_int_equal(err, -ENOMEM);

@@ -23,13 +23,13 @@ static uint64_t model_now(void)
     return clock_ns += 100000;
 }
 #define port_now model_now
-#include "hv/pci.c"
-#include "hv/pci_take.c"
+#include "hv/pci.c"      /* NOLINT(bugprone-suspicious-include) */
+#include "hv/pci_take.c" /* NOLINT(bugprone-suspicious-include) */
 #undef port_now
 
 /* ---- the model ---- */
 
-#define ECAM ((uint64_t)0x4010000000)
+#define ECAM  ((uint64_t)0x4010000000)
 #define WIN32 ((uint64_t)0x10000000)
 #define WIN64 ((uint64_t)0x8000000000)
 
@@ -208,7 +208,7 @@ static const struct pci_host host = {
     .ecam = ECAM,
     .ecam_size = 256u << 20,
     .bus_last = 255,
-    .win = {{WIN32, WIN32, 0x2eff0000}, {WIN64, WIN64, WIN64}},
+    .win = { { WIN32, WIN32, 0x2eff0000 }, { WIN64, WIN64, WIN64 } },
     .nwin = 2,
 };
 
@@ -246,7 +246,7 @@ static int setup(void **state)
     assert_int_equal(pci_count(), 8); /* the bridge leads nowhere yet */
     host_write(dev[BRIDGE].bdf, 0x18, 4, 0x00010100);
     host_write(dev[BRIDGE].bdf, 0x20, 4, 0x11301130);
-    static const uint32_t order[] = {EDU, NVME_NO_FLR, SMALL, MULTI0, MULTI1, AF, BRIDGE};
+    static const uint32_t order[] = { EDU, NVME_NO_FLR, SMALL, MULTI0, MULTI1, AF, BRIDGE };
     for (unsigned i = 0; i < 7; i++) {
         host_write(dev[order[i]].bdf, 0x10, 4, WIN32 + 0x100000 * (i + 1));
         host_write(dev[order[i]].bdf, 4, 2, 6);
@@ -265,7 +265,7 @@ static int setup(void **state)
 static void scan(void **state)
 {
     (void)state;
-    struct pci_func f;
+    struct pci_func f = { 0 };
     assert_true(pci_find(dev[NVME].bdf, &f));
     assert_int_equal(f.class_code, 0x010802);
     assert_int_equal(f.bar[0].size, 0x4000);
@@ -300,10 +300,10 @@ static void who_may_be_taken(void **state)
     static const struct {
         unsigned dev;
         int err;
-    } want[] = {{EDU, -ENODEV},    {NVME, 0},         {NVME_NO_FLR, 0},   {SMALL, -EINVAL},
-                {BRIDGE, -ENODEV}, {BEHIND, -ENODEV}, {MULTI0, -ENODEV}, {MULTI1, -ENODEV},
-                {AF, 0}};
-    struct pci_range r[PCI_BARS];
+    } want[] = { { EDU, -ENODEV },    { NVME, 0 },         { NVME_NO_FLR, 0 },
+                 { SMALL, -EINVAL },  { BRIDGE, -ENODEV }, { BEHIND, -ENODEV },
+                 { MULTI0, -ENODEV }, { MULTI1, -ENODEV }, { AF, 0 } };
+    struct pci_range r[PCI_BARS] = { 0 };
     uint32_t n;
     for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
         struct dev before = dev[want[i].dev];
@@ -341,7 +341,7 @@ static void who_may_be_taken(void **state)
 
 static void take(unsigned i)
 {
-    struct pci_range r[PCI_BARS];
+    struct pci_range r[PCI_BARS] = { 0 };
     uint32_t n = 0;
     uint64_t base = base0(&dev[i]);
     assert_int_equal(pci_take(dev[i].bdf, OWNER_VM0, r, &n), 0);
@@ -355,10 +355,10 @@ static void take(unsigned i)
 static void take_and_return(void **state)
 {
     (void)state;
-    static const unsigned which[] = {NVME, NVME_NO_FLR, AF};
+    static const unsigned which[] = { NVME, NVME_NO_FLR, AF };
     for (unsigned k = 0; k < 3; k++) {
         struct dev *d = &dev[which[k]];
-        struct pci_func f;
+        struct pci_func f = { 0 };
         set(d, 0x3c, 1, 35);
         if (d->nvme) {
             d->regs[0x14 / 4] = d->regs[0x1c / 4] = 1; /* the host's driver left it running */
@@ -387,8 +387,22 @@ static void take_and_return(void **state)
         assert_memory_equal(&before, d, sizeof(before));
         assert_int_equal(pci_vm_read(d->bdf, 0, 4), get(d, 0, 4));
         assert_int_equal(pci_vm_read(d->bdf, 0xffe, 4), ~0u);
+        if (d->nvme) { /* until its registers are unmapped, the host sets it up to its liking */
+            d->regs[0x14 / 4] = d->regs[0x1c / 4] = 1;
+            d->regs[0x28 / 4] = 0x1234000;
+        }
         assert_int_equal(pci_bus_master(d->bdf, true), 0);
         assert_int_equal(get(d, 4, 2), 0x406);
+        if (d->nvme) {
+            assert_int_equal(d->regs[0x1c / 4], 0);
+            assert_int_equal(d->regs[0x28 / 4], 0);
+        }
+        /* Once only: off and on again leaves it alone. */
+        d->regs[0x100 / 4] = 77;
+        assert_int_equal(pci_bus_master(d->bdf, false), 0);
+        assert_int_equal(get(d, 4, 2), 0x402);
+        assert_int_equal(pci_bus_master(d->bdf, true), 0);
+        assert_int_equal(d->regs[0x100 / 4], 77);
         if (d->nvme) {
             d->regs[0x14 / 4] = d->regs[0x1c / 4] = 1;
             d->regs[0x30 / 4] = 0x5678000; /* the VM's secret address */
@@ -408,8 +422,8 @@ static void take_and_return(void **state)
 static void never_hangs(void **state)
 {
     (void)state;
-    struct pci_range r[PCI_BARS];
-    struct pci_func f;
+    struct pci_range r[PCI_BARS] = { 0 };
+    struct pci_func f = { 0 };
     uint32_t n;
     /* It will not drain. */
     dev[NVME].keeps_pending = true;
@@ -460,8 +474,8 @@ static void bars_of_others(void **state)
     (void)state;
     uint32_t edu = dev[EDU].bdf, taken_bar = (uint32_t)base0(&dev[NVME_NO_FLR]);
     take(NVME_NO_FLR);
-    refused(edu, 0x10, 4, taken_bar & ~0xfffffu);     /* around it */
-    host_write(dev[AF].bdf, 4, 2, 0);                 /* decoding off helps nothing */
+    refused(edu, 0x10, 4, taken_bar & ~0xfffffu); /* around it */
+    host_write(dev[AF].bdf, 4, 2, 0);             /* decoding off helps nothing */
     refused(dev[AF].bdf, 0x10, 4, taken_bar);
     refused(dev[AF].bdf, 0x10, 4, taken_bar + 0x3000);
     allowed(dev[AF].bdf, 0x10, 4, taken_bar + 0x4000);
@@ -515,9 +529,9 @@ static void bridges(void **state)
     allowed(b, 0x22, 2, 0x2010);
     allowed(b, 0x28, 4, 0x80);
     allowed(b, 0x2c, 4, 0x80);
-    allowed(b, 0x24, 4, mb | mb << 16);  /* at 0x80_...: not there */
+    allowed(b, 0x24, 4, mb | mb << 16); /* at 0x80_...: not there */
     refused(b, 0x28, 4, 0);
-    refused(b, 0x10, 4, taken_bar);      /* its own BAR */
+    refused(b, 0x10, 4, taken_bar); /* its own BAR */
     /* A bridge behind it, which no table lists, is no way round. */
     dev[BEHIND].cfg[14] = 1;
     refused(PCI_BDF(2, 0, 0), 0x18, 4, 0);
@@ -528,9 +542,9 @@ static void what_is_not_tracked(void **state)
 {
     (void)state;
     struct dev *d = &dev[EDU];
-    set(d, 0x100, 4, 0x15010001);  /* AER, next 0x150 */
-    set(d, 0x150, 4, 0x1a010010);  /* SR-IOV, next 0x1a0 */
-    set(d, 0x1a0, 4, 0x15010015);  /* resizable BAR, and a loop */
+    set(d, 0x100, 4, 0x15010001); /* AER, next 0x150 */
+    set(d, 0x150, 4, 0x1a010010); /* SR-IOV, next 0x1a0 */
+    set(d, 0x1a0, 4, 0x15010015); /* resizable BAR, and a loop */
     allowed(d->bdf, 0x104, 4, 0x123);
     refused(d->bdf, 0x158, 2, 1);
     refused(d->bdf, 0x174, 4, 0x10000000);
@@ -547,17 +561,20 @@ static void odd_accesses(void **state)
     static const struct {
         uint64_t off;
         unsigned size;
-    } odd[] = {{1, 2}, {2, 4}, {3, 4}, {4, 3}, {0, 0}, {4, 8}, {0, 16}, {(uint64_t)256 << 20, 4},
-               {~(uint64_t)3, 4}};
+    } odd[] = { { 1, 2 },           { 2, 4 }, { 3, 4 },  { 4, 3 },
+                { 0, 0 },           { 4, 8 }, { 0, 16 }, { (uint64_t)256 << 20, 4 },
+                { ~(uint64_t)3, 4 } };
     for (unsigned i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
         struct dev before = dev[EDU];
         v = 0;
         assert_int_equal(pci_cfg_access(odd[i].off + (odd[i].off < 16 ? (uint64_t)edu << 12 : 0),
-                                        false, odd[i].size, &v), 0);
+                                        false, odd[i].size, &v),
+                         0);
         assert_true(v == ~(uint64_t)0 || v == 0xffffffff || v == 0xffff);
         v = 0;
         assert_int_equal(pci_cfg_access(odd[i].off + (odd[i].off < 16 ? (uint64_t)edu << 12 : 0),
-                                        true, odd[i].size, &v), 0);
+                                        true, odd[i].size, &v),
+                         0);
         assert_memory_equal(&before, &dev[EDU], sizeof(before));
     }
     assert_int_equal(host_read(PCI_BDF(0, 31, 7), 0, 4), 0xffffffff);
@@ -571,14 +588,8 @@ static void odd_accesses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(scan),
-        T(who_may_be_taken),
-        T(take_and_return),
-        T(never_hangs),
-        T(bars_of_others),
-        T(bridges),
-        T(what_is_not_tracked),
-        T(odd_accesses),
+        T(scan),           T(who_may_be_taken), T(take_and_return),     T(never_hangs),
+        T(bars_of_others), T(bridges),          T(what_is_not_tracked), T(odd_accesses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

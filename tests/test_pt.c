@@ -472,6 +472,77 @@ static void map_leaf(void **state)
     each(1, leaves_one_by_one);
 }
 
+/* --- a fault that loses its race --- */
+
+struct race {
+    struct tp *t;
+    uint64_t ia; /* what the other CPU maps just before our exchange */
+    unsigned times;
+};
+
+static void other_cpu(void *ctx, const struct hosted_store *s)
+{
+    struct race *r = ctx;
+    struct pt_pool own = { 0 };
+
+    if (s->kind != HOSTED_CAS || r->times == 0) {
+        return;
+    }
+    r->times--;
+    hosted_set_hook(NULL);
+    tp_swap_pool(r->t, &own);
+    tp_pool(r->t, 3);
+    assert_int_equal(pt_map_leaf(&r->t->pt, r->ia, GIB, 3, RW | r->t->user, &r->t->pool), 0);
+    tp_map_add(&r->t->map, r->ia, r->ia + PAGE_SIZE - 1, GIB, tp_reported(r->t, RW | r->t->user));
+    tp_pool(r->t, 0);
+    tp_swap_pool(r->t, &own);
+}
+
+static void races(struct tp *t)
+{
+    /* The other one maps: the same page; another page of the same table; one in another 2M. */
+    static const uint64_t other[] = { 0, PAGE_SIZE, 2 * MIB };
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct race r = { .t = t, .ia = 8 * MIB + other[i], .times = 1 };
+        struct hosted_hook hook = { .ctx = &r, .before = other_cpu };
+        struct tp_snap snap;
+        uint32_t had;
+        int ret;
+
+        tp_pool(t, 3);
+        tp_snap(t, &snap);
+        had = t->pool.count;
+        hosted_set_hook(&hook);
+        ret = pt_map_leaf(&t->pt, 8 * MIB, 0, 3, RW | t->user, &t->pool);
+        hosted_set_hook(NULL);
+        assert_int_equal(r.times, 0);
+        if (i == 0) {
+            assert_int_equal(ret, -EEXIST);
+            assert_int_equal(t->pool.count, had);
+            assert_true(t->pool.head == snap.pool.head); /* nothing of the chain is left in it */
+            for (uint64_t pa = t->pool.head; pa != 0; pa = *(const uint64_t *)port_va(pa)) {
+                for (unsigned k = 1; k < 512; k++) {
+                    assert_int_equal(((const uint64_t *)port_va(pa))[k], 0);
+                }
+            }
+        } else {
+            assert_int_equal(ret, 0);
+            assert_int_equal(t->pool.count, had - (i == 2 ? 1 : 0));
+            tp_map_add(&t->map, 8 * MIB, 8 * MIB + PAGE_SIZE - 1, 0, tp_reported(t, RW | t->user));
+        }
+        free(snap.words);
+        tp_audit(t);
+        unmap_ok(t, 8 * MIB, 4 * MIB);
+    }
+}
+
+static void lost_races(void **state)
+{
+    (void)state;
+    each(1, races);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +557,7 @@ int main(void)
         cmocka_unit_test(refusals_change_nothing),
         cmocka_unit_test(pool_exhaustion),
         cmocka_unit_test(map_leaf),
+        cmocka_unit_test(lost_races),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

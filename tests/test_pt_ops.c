@@ -141,6 +141,12 @@ static void cut_exact(struct tp *t, struct pt_gather *g)
     assert_int_equal(pt_cut(&t->pt, 3 * GIB + 2 * MIB, 2 * MIB, &t->pool, g), 0);
     assert_int_equal(had - t->pool.count, 1);
     leaves(t, 0, 510 + 510 + 512, 4 * 512);
+    /* The same with the ends in two leaves. */
+    map(t, 16 * GIB, 0, 2 * GIB, RW, 0);
+    had = t->pool.count;
+    assert_int_equal(pt_cut(&t->pt, 16 * GIB + 2 * MIB, GIB, &t->pool, g), 0);
+    assert_int_equal(had - t->pool.count, 2);
+    leaves(t, 0, 510 + 510 + 512 + 1024, 4 * 512);
     /* A hole needs no cut, whatever the hardware. */
     t->pt.cfg.live.bbm = 0;
     assert_int_equal(pt_cut_check(&t->pt, 8 * GIB + PAGE_SIZE, PAGE_SIZE), 0);
@@ -224,17 +230,22 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
     tp_done(t, g);
     leaves(t, 0, 0, 0);
     /* A table stays as long as anything is in it, before or behind. */
-    map(t, 0, 0, PAGE_SIZE, RW, 0);
-    map(t, 2 * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
-    map(t, PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
-    for (unsigned i = 0; i < 3; i++) {
-        static const uint64_t at[] = { PAGE_SIZE, 0, 2 * PAGE_SIZE };
+    for (unsigned order = 0; order < 3; order++) {
+        static const uint64_t page[3][3] = { { 0, 1, 2 }, { 2, 1, 0 }, { 1, 511, 0 } };
 
-        assert_int_equal(pt_unmap(&t->pt, at[i], PAGE_SIZE, g), 0);
-        assert_int_equal(g->freed.count, i < 2 ? 0 : 3);
-        tp_map_del(&t->map, at[i], at[i] + PAGE_SIZE - 1);
-        tp_done(t, g);
-        tp_audit(t);
+        tp_pool(t, 16);
+        for (unsigned i = 0; i < 3; i++) {
+            map(t, page[order][i] * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            uint64_t ia = page[order][i] * PAGE_SIZE;
+
+            assert_int_equal(pt_unmap(&t->pt, ia, PAGE_SIZE, g), 0);
+            assert_int_equal(g->freed.count, i < 2 ? 0 : 3);
+            tp_map_del(&t->map, ia, ia + PAGE_SIZE - 1);
+            tp_done(t, g);
+            tp_audit(t);
+        }
     }
 }
 

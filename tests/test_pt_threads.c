@@ -123,6 +123,7 @@ struct walker {
     struct model_tlb *tlb;
     bool *stop;
     uint64_t seed, translations;
+    uint64_t inside; /* odd while a pt_lookup() is under way */
     struct model_xlat bad;
     bool failed;
 };
@@ -145,10 +146,20 @@ static void *walk_on(void *arg)
     while (!__atomic_load_n(me->stop, __ATOMIC_ACQUIRE) && !me->failed) {
         struct model_access access = { .what = model_rng_chance(&rng, 64) ? MODEL_W : MODEL_R };
         uint64_t ia = steady(&rng);
+        struct pt_leaf leaf;
         struct model_xlat x;
+        bool found;
 
-        if (model_tlb_translate(me->tlb, me->ctx, ia, access, &x) != MODEL_OK || x.oa != ia ||
-            x.conflict == MODEL_V_CONFLICT_CONTENTS) {
+        /* Software looks too, without a lock. */
+        __atomic_fetch_add(&me->inside, 1, __ATOMIC_SEQ_CST);
+        found =
+            pt_lookup(&me->t->pt, ia, &leaf) == 0 && leaf.present && leaf.oa + (ia - leaf.ia) == ia;
+        __atomic_fetch_add(&me->inside, 1, __ATOMIC_SEQ_CST);
+        if (!found) {
+            me->bad = (struct model_xlat){ .ia = ia, .fault = MODEL_FAULT_TRANSLATION };
+            __atomic_store_n(&me->failed, true, __ATOMIC_RELEASE);
+        } else if (model_tlb_translate(me->tlb, me->ctx, ia, access, &x) != MODEL_OK ||
+                   x.oa != ia || x.conflict == MODEL_V_CONFLICT_CONTENTS) {
             me->bad = x;
             __atomic_store_n(&me->failed, true, __ATOMIC_RELEASE);
         }
@@ -168,6 +179,14 @@ static void sync_all(struct tp *t, struct pt_gather *g, struct walker *who)
             model_tlb_invalidate(who[i].tlb, &inv);
         }
         model_tlb_sync(who[i].tlb);
+    }
+    /* No lookup that began before is still inside: the other half of pt_gather_done()'s contract. */
+    for (unsigned i = 0; i < THREADS; i++) {
+        uint64_t was = __atomic_load_n(&who[i].inside, __ATOMIC_SEQ_CST);
+
+        while ((was & 1) != 0 && __atomic_load_n(&who[i].inside, __ATOMIC_SEQ_CST) == was) {
+            sched_yield();
+        }
     }
     tp_done(t, g);
 }

@@ -26,13 +26,13 @@ static void golden_ste(void **state)
 {
     (void)state;
     struct ste e;
-    struct ste_s2 s2 = {.vmid = 7, .vtcr = VTCR, .ttb = 0x12345000};
+    struct ste_s2 s2 = { .vmid = 7, .vtcr = VTCR, .ttb = 0x12345000 };
     memset(&e, 0xff, sizeof(e));
     ste_abort(&e);
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(e.w[i], 0);
     }
-    static const uint64_t stage2[8] = {0xd, 0x100000000000, 0x040c355900000007, 0x12345000};
+    static const uint64_t stage2[8] = { 0xd, 0x100000000000, 0x040c355900000007, 0x12345000 };
     ste_stage2(&e, &s2);
     assert_memory_equal(e.w, stage2, sizeof(stage2));
     s2.fwb = s2.hw_af = s2.hw_dirty = true;
@@ -40,15 +40,15 @@ static void golden_ste(void **state)
     assert_int_equal(e.w[1], 0x100002000000);
     assert_int_equal(e.w[2], 0x058c355900000007);
 
-    static const uint64_t stage1[8] = {0x80000040u | 0xb, 0x1000000000d4};
+    static const uint64_t stage1[8] = { 0x80000040u | 0xb, 0x1000000000d4 };
     ste_stage1(&e, 0x80000040, true);
     assert_memory_equal(e.w, stage1, sizeof(stage1));
     ste_stage1(&e, 0x80000040, false);
     assert_int_equal(e.w[1], 0x100000000000);
 
     s2.fwb = s2.hw_af = s2.hw_dirty = false;
-    static const uint64_t nested[8] = {0x80000040u | 0xf, 0x1000000000d4, 0x040c355900000007,
-                                       0x12345000};
+    static const uint64_t nested[8] = { 0x80000040u | 0xf, 0x1000000000d4, 0x040c355900000007,
+                                        0x12345000 };
     ste_nested(&e, 0x80000040, &s2);
     assert_memory_equal(e.w, nested, sizeof(nested));
 }
@@ -57,8 +57,10 @@ static void golden_cd(void **state)
 {
     (void)state;
     struct ste cd;
-    struct cd_s1 s1 = {.asid = 5, .ia_bits = 39, .oa_bits = 44, .ttb = 0x76543000, .coherent = true};
-    static const uint64_t plain[8] = {0x0005e204c0003519, 0x76543000, 0, 0x4ff44};
+    struct cd_s1 s1 = {
+        .asid = 5, .ia_bits = 39, .oa_bits = 44, .ttb = 0x76543000, .coherent = true
+    };
+    static const uint64_t plain[8] = { 0x0005e204c0003519, 0x76543000, 0, 0x4ff44 };
     cd_stage1(&cd, &s1);
     assert_memory_equal(cd.w, plain, sizeof(plain));
     s1.hw_af = s1.hw_dirty = true;
@@ -78,8 +80,8 @@ static void check_cmd(struct cmd c, uint64_t w0, uint64_t w1)
 static void golden_commands(void **state)
 {
     (void)state;
-    struct tlbi_scope s2 = {.vmid = 7, .range = true};
-    struct tlbi_scope s1 = {.stage1 = true, .asid = 5, .range = true};
+    struct tlbi_scope s2 = { .vmid = 7, .range = true };
+    struct tlbi_scope s1 = { .stage1 = true, .asid = 5, .range = true };
     check_cmd(cmd_cfgi_ste(0x28, true), 0x0000002800000003, 1);
     check_cmd(cmd_cfgi_ste(0x28, false), 0x0000002800000003, 0);
     check_cmd(cmd_cfgi_ste_range(0x100, 8), 0x0000010000000004, 7);
@@ -105,7 +107,7 @@ static void golden_commands(void **state)
 #define KINDS 9u
 static void make(unsigned kind, struct ste *e)
 {
-    struct ste_s2 s2 = {.vmid = 7, .vtcr = VTCR, .ttb = 0x10000000};
+    struct ste_s2 s2 = { .vmid = 7, .vtcr = VTCR, .ttb = 0x10000000 };
     switch (kind) {
     case 0:
         ste_abort(e);
@@ -161,7 +163,7 @@ struct phase {
 
 static void look(struct phase *ph, const struct fake_ste *old, const struct fake_ste *new)
 {
-    unsigned at[8] = {0};
+    unsigned at[8] = { 0 };
     for (;;) {
         uint64_t w[8];
         struct fake_ste d;
@@ -193,7 +195,7 @@ static void run_plan(const struct ste *cur, const struct ste *tgt, bool *hitless
 {
     struct entry_plan p;
     struct fake_ste old, new;
-    struct phase ph = {0};
+    struct phase ph = { 0 };
     uint64_t now[8];
     bool went_new = false;
     entry_plan(&p, ENTRY_STE, cur, tgt);
@@ -260,9 +262,9 @@ static void writer_hitless_where_one_word_differs(void **state)
     static const struct {
         unsigned a, b;
         bool hitless;
-    } want[] = {{0, 1, true}, {1, 0, true}, {1, 2, true},  {2, 1, true},  {5, 6, true}, {0, 5, true},
-                {5, 0, true}, {8, 1, true}, {1, 3, false}, {1, 4, false}, {1, 5, false}, {5, 1, false},
-                {2, 3, true}};
+    } want[] = { { 0, 1, true },  { 1, 0, true },  { 1, 2, true }, { 2, 1, true },  { 5, 6, true },
+                 { 0, 5, true },  { 5, 0, true },  { 8, 1, true }, { 1, 3, false }, { 1, 4, false },
+                 { 1, 5, false }, { 5, 1, false }, { 2, 3, true } };
     for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
         struct ste cur, tgt;
         bool hitless, aborted;
@@ -307,8 +309,10 @@ static void writer_from_garbage(void **state)
 static void writer_cd(void **state)
 {
     (void)state;
-    struct cd_s1 s1 = {.asid = 5, .ia_bits = 39, .oa_bits = 44, .ttb = 0x76543000, .coherent = true};
-    struct ste none = {{0}}, a, b;
+    struct cd_s1 s1 = {
+        .asid = 5, .ia_bits = 39, .oa_bits = 44, .ttb = 0x76543000, .coherent = true
+    };
+    struct ste none = { { 0 } }, a, b;
     struct entry_plan p;
     cd_stage1(&a, &s1);
     s1.ttb = 0x11111000;
@@ -343,15 +347,16 @@ static struct cover covered(const struct cmd *c, unsigned leaf_shift)
     uint64_t tg = c->w[1] >> 10 & 3, ia = c->w[1] >> 12;
     uint64_t pages = ((c->w[0] >> 12 & 0x1f) + 1) << (c->w[0] >> 20 & 0x1f);
     if (tg == 0) {
-        pages = (uint64_t)1 << (leaf_shift - 12); /* the leaf there, which the caller says is that big */
+        pages = (uint64_t)1 << (leaf_shift -
+                                12); /* the leaf there, which the caller says is that big */
     }
-    return (struct cover){ia, ia + pages - 1};
+    return (struct cover){ ia, ia + pages - 1 };
 }
 
 static void check_range(const struct tlbi_scope *t, uint64_t ia, uint64_t last, uint8_t level,
                         bool tables)
 {
-    struct pt_inv r = {.ia = ia, .last = last, .level = level, .tables = tables};
+    struct pt_inv r = { .ia = ia, .last = last, .level = level, .tables = tables };
     struct cmd c[TLBI_MAX];
     unsigned n = tlbi_commands(t, &r, c, TLBI_MAX);
     bool hint = !tables && level >= 1 && level <= 3;
@@ -387,20 +392,23 @@ static void check_range(const struct tlbi_scope *t, uint64_t ia, uint64_t last, 
 static void ranges_exact(void **state)
 {
     (void)state;
-    static const uint8_t levels[] = {PT_LEVEL_ANY, 0, 1, 2, 3};
+    static const uint8_t levels[] = { PT_LEVEL_ANY, 0, 1, 2, 3 };
     struct model_rng rng;
     model_rng_seed(&rng, 7);
     for (unsigned v = 0; v < 4; v++) {
-        struct tlbi_scope t = {.stage1 = v & 1, .range = v & 2, .vmid = v & 1 ? 0 : 7,
-                               .asid = v & 1 ? 5 : 0};
+        struct tlbi_scope t = {
+            .stage1 = v & 1, .range = v & 2, .vmid = v & 1 ? 0 : 7, .asid = v & 1 ? 5 : 0
+        };
         for (unsigned l = 0; l < 5; l++) {
             for (unsigned tables = 0; tables < 2; tables++) {
                 for (uint64_t n = 1; n < 600; n++) { /* every small number of pages */
                     check_range(&t, 0x40003000, 0x40003000 + n * 4096 - 1, levels[l], tables);
                 }
                 for (unsigned i = 0; i < 2000; i++) {
-                    uint64_t a = model_rng_next(&rng) >> (16 + model_rng_next(&rng) % 36) & ~(uint64_t)0xfff;
-                    uint64_t len = (model_rng_next(&rng) >> (16 + model_rng_next(&rng) % 36) | 0xfff) + 1;
+                    uint64_t a =
+                        model_rng_next(&rng) >> (16 + model_rng_next(&rng) % 36) & ~(uint64_t)0xfff;
+                    uint64_t len =
+                        (model_rng_next(&rng) >> (16 + model_rng_next(&rng) % 36) | 0xfff) + 1;
                     uint64_t top = (uint64_t)1 << 48;
                     a %= top;
                     len = len > top - a ? top - a : len;
@@ -416,23 +424,25 @@ static void ranges_exact(void **state)
 static void ranges_few_commands(void **state)
 {
     (void)state;
-    struct tlbi_scope t = {.vmid = 7, .range = true};
+    struct tlbi_scope t = { .vmid = 7, .range = true };
     struct cmd c[TLBI_MAX];
     static const struct {
         uint64_t ia, len;
         uint8_t level;
         bool tables;
-    } one[] = {{0x1000, 0x1000, 3, false},          {0x1000, 0x1000, PT_LEVEL_ANY, true},
-               {0x200000, 0x200000, 2, false},      {0x200000, 0x200000, PT_LEVEL_ANY, true},
-               {0x40000000, 0x40000000, 1, false},  {0x40000000, 0x40000000, PT_LEVEL_ANY, true},
-               {0x10000, 0x10000, 3, false}};
+    } one[] = {
+        { 0x1000, 0x1000, 3, false },         { 0x1000, 0x1000, PT_LEVEL_ANY, true },
+        { 0x200000, 0x200000, 2, false },     { 0x200000, 0x200000, PT_LEVEL_ANY, true },
+        { 0x40000000, 0x40000000, 1, false }, { 0x40000000, 0x40000000, PT_LEVEL_ANY, true },
+        { 0x10000, 0x10000, 3, false }
+    };
     for (unsigned i = 0; i < sizeof(one) / sizeof(one[0]); i++) {
-        struct pt_inv r = {one[i].ia, one[i].ia + one[i].len - 1, one[i].level, one[i].tables};
+        struct pt_inv r = { one[i].ia, one[i].ia + one[i].len - 1, one[i].level, one[i].tables };
         assert_int_equal(tlbi_commands(&t, &r, c, TLBI_MAX), 1);
     }
     /* Without ranges: one per leaf of a known level, and too many pages are the whole tag. */
     t.range = false;
-    struct pt_inv gib = {0x40000000, 0x7fffffff, 1, false};
+    struct pt_inv gib = { 0x40000000, 0x7fffffff, 1, false };
     assert_int_equal(tlbi_commands(&t, &gib, c, TLBI_MAX), 1);
     gib.level = PT_LEVEL_ANY;
     assert_int_equal(tlbi_commands(&t, &gib, c, TLBI_MAX), 0);
@@ -446,7 +456,7 @@ static void idr_qemu(void **state)
     /* As QEMU 10.0's `virt` answers. */
     struct smmu_fake f;
     fake_open(&f);
-    struct smmuv3_idr r = {f.idr0, f.idr1, f.idr3, f.idr5, f.aidr};
+    struct smmuv3_idr r = { f.idr0, f.idr1, f.idr3, f.idr5, f.aidr };
     fake_close(&f);
     struct smmuv3_features ft;
     const char *why = "";
@@ -492,19 +502,35 @@ static void idr_refused(void **state)
     (void)state;
     struct smmu_fake f;
     fake_open(&f);
-    struct smmuv3_idr r = {f.idr0, f.idr1, f.idr3, f.idr5, f.aidr};
+    struct smmuv3_idr r = { f.idr0, f.idr1, f.idr3, f.idr5, f.aidr };
     fake_close(&f);
     for (unsigned i = 0; i < 8; i++) {
         struct smmuv3_idr v = r;
         switch (i) {
-        case 0: v.idr0 &= ~3u; break;
-        case 1: v.idr0 = (v.idr0 & ~(3u << 2)) | 1u << 2; break;
-        case 2: v.idr5 &= ~(1u << 4); break;
-        case 3: v.idr5 |= 7u; break;
-        case 4: v.idr0 = (v.idr0 & ~(3u << 24)) | 2u << 24; break;
-        case 5: v.idr1 |= 1u << 29; break;
-        case 6: v.idr1 |= 1u << 30; break;
-        default: v.aidr = 0x10; break;
+        case 0:
+            v.idr0 &= ~3u;
+            break;
+        case 1:
+            v.idr0 = (v.idr0 & ~(3u << 2)) | 1u << 2;
+            break;
+        case 2:
+            v.idr5 &= ~(1u << 4);
+            break;
+        case 3:
+            v.idr5 |= 7u;
+            break;
+        case 4:
+            v.idr0 = (v.idr0 & ~(3u << 24)) | 2u << 24;
+            break;
+        case 5:
+            v.idr1 |= 1u << 29;
+            break;
+        case 6:
+            v.idr1 |= 1u << 30;
+            break;
+        default:
+            v.aidr = 0x10;
+            break;
         }
         struct smmuv3_features ft;
         const char *why = NULL;
@@ -518,11 +544,11 @@ static void idr_refused(void **state)
 static void events_in_words(void **state)
 {
     (void)state;
-    static const unsigned types[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a,
-                                     0x0b, 0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x24, 0x25, 0xe3};
+    static const unsigned types[] = { 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a,
+                                      0x0b, 0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x24, 0x25, 0xe3 };
     const unsigned n = sizeof(types) / sizeof(types[0]);
     struct iommu_event ev, unknown;
-    uint64_t w[4] = {0x77, 0, 0, 0};
+    uint64_t w[4] = { 0x77, 0, 0, 0 };
     event_decode(w, &unknown);
     for (unsigned i = 0; i < n; i++) {
         w[0] = types[i] | (uint64_t)0x28 << 32;
@@ -533,20 +559,20 @@ static void events_in_words(void **state)
         assert_true(strlen(ev.what) < 40); /* tn_event.what */
     }
     /* A stage-2 read fault, and a write with a substream, as the architecture lays them out. */
-    uint64_t rd[4] = {0x10 | (uint64_t)0x28 << 32, (uint64_t)1 << 35 | (uint64_t)1 << 39, 0x200123,
-                      0xabc200fff};
+    uint64_t rd[4] = { 0x10 | (uint64_t)0x28 << 32, (uint64_t)1 << 35 | (uint64_t)1 << 39, 0x200123,
+                       0xabc200fff };
     event_decode(rd, &ev);
     assert_false(ev.write || ev.ssid_valid);
     assert_true(ev.stage2);
     assert_int_equal(ev.addr, 0x200123);
     assert_int_equal(ev.ipa, 0xabc200000);
-    uint64_t wr[4] = {0x13 | 1u << 11 | 0x12345000u, 0, 0x1000, 0xffffffff};
+    uint64_t wr[4] = { 0x13 | 1u << 11 | 0x12345000u, 0, 0x1000, 0xffffffff };
     event_decode(wr, &ev);
     assert_true(ev.write && ev.ssid_valid && !ev.stage2);
     assert_int_equal(ev.ssid, 0x12345);
     assert_int_equal(ev.ipa, 0);
     /* Types without an address do not invent one. */
-    uint64_t bad[4] = {0x04, ~(uint64_t)0, ~(uint64_t)0, ~(uint64_t)0};
+    uint64_t bad[4] = { 0x04, ~(uint64_t)0, ~(uint64_t)0, ~(uint64_t)0 };
     event_decode(bad, &ev);
     assert_true(!ev.write && !ev.stage2 && ev.addr == 0 && ev.ipa == 0);
 }

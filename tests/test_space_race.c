@@ -7,17 +7,21 @@
 #include "lib_space.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { PAGES = 4 * 512, STEPS = TP_STEPS(1200), READS = TP_STEPS(6000) };
+/* The converters do so many; the others go on for as long as those take. */
+enum { PAGES = 2 * 512, STEPS = 400 };
 
 static struct ts t;
 static atomic_uint wrong;
 static char first[200];
 static atomic_uint busy, eagain, hits;
 static atomic_bool stop;
+static pthread_barrier_t start;
 
 /* cmocka's checks are for one thread only. */
 #define CHECK(cond, ...)                                                                           \
@@ -44,12 +48,21 @@ static enum model_fault look(struct ts_walker *w, uint64_t p, uint64_t *oa)
     return fault;
 }
 
+/* Gives the others the moment that matters. */
+static void yield(struct ts *world, struct ts_walker *w)
+{
+    (void)world;
+    (void)w;
+    sched_yield();
+}
+
 /* Converts in its own half; what it converted last is known to it alone, so it can tell old from new. */
 static void *converter(void *arg)
 {
     uint64_t half = (uint64_t)(uintptr_t)arg, r = 77 + half;
     uint64_t base = half * PAGES / 2;
 
+    pthread_barrier_wait(&start);
     for (unsigned i = 0; i < STEPS; i++) {
         uint64_t p = base + rnd(&r, PAGES / 2), n = rnd(&r, 8) == 0 ? 300 : 1 + rnd(&r, 2), m = 1;
 
@@ -86,7 +99,8 @@ static void *cpu(void *arg)
 {
     uint64_t r = 5 + (uint64_t)(uintptr_t)arg;
 
-    for (unsigned i = 0; i < READS; i++) {
+    pthread_barrier_wait(&start);
+    while (!atomic_load(&stop)) {
         uint64_t p = rnd(&r, PAGES), oa;
 
         for (unsigned tries = 0; look(&t.tree[0].w[0], p, &oa) != MODEL_OK && tries < 1000; tries++) {
@@ -95,6 +109,7 @@ static void *cpu(void *arg)
             CHECK(err == 0 || err == -EAGAIN, "fault: %d", err);
             if (err == -EAGAIN) {
                 atomic_fetch_add(&eagain, 1);
+                sched_yield();
             }
         }
         CHECK(oa == 0 || oa == t.p0[p] || oa == t.p1[p], "cpu: page %lu at %#lx", (unsigned long)p,
@@ -103,13 +118,13 @@ static void *cpu(void *arg)
     return NULL;
 }
 
-/* The device reads what nobody converts (page 511 and the last) and never faults. */
 static void *device(void *arg)
 {
     uint64_t r = 6, oa;
 
+    pthread_barrier_wait(&start);
     (void)arg;
-    for (unsigned i = 0; i < READS; i++) {
+    while (!atomic_load(&stop)) {
         uint64_t p = rnd(&r, PAGES);
         enum model_fault fault = look(&t.tree[1].w[0], p, &oa);
 
@@ -127,8 +142,9 @@ static void *host(void *arg)
 {
     uint64_t r = 8;
 
+    pthread_barrier_wait(&start);
     (void)arg;
-    for (unsigned i = 0; i < READS; i++) {
+    while (!atomic_load(&stop)) {
         uint64_t p = rnd(&r, PAGES), pa = rnd(&r, 2) ? t.p1[p] : t.p0[p];
         int err = space_fault(&t.tree[2].s, pa, PT_READ);
 
@@ -138,9 +154,7 @@ static void *host(void *arg)
 
             atomic_fetch_add(&hits, 1);
             CHECK(f.borrower == OWNER_HOST && f.borrower_pins != 0, "pin of a frame not lent");
-            for (unsigned k = 0; k < 20; k++) {
-                port_relax();
-            }
+            sched_yield();
             CHECK(frame_may_use(pa, OWNER_HOST), "pinned-frame-taken-away");
             CHECK(frames_unpin(pa, 1, OWNER_HOST) == 0, "unpin");
         }
@@ -152,6 +166,7 @@ static void *comes_and_goes(void *arg)
 {
     struct pt_config cfg = ts_config(PT_ARM_S2_4K, 2, true);
 
+    pthread_barrier_wait(&start);
     (void)arg;
     while (!atomic_load(&stop)) {
         struct space s;
@@ -163,6 +178,7 @@ static void *comes_and_goes(void *arg)
         CHECK(space_unbind(&s, &t.gm) == 0, "unbind");
         CHECK(s.pt.tables == 0, "tables left");
         space_destroy(&s);
+        usleep(2000);
     }
     return NULL;
 }
@@ -187,6 +203,8 @@ static void everything_at_once(void **state)
         assert_true(model_tlb_speculate_in(t.tree[i].w[0].tlb, &t.tree[i].w[0].ctx, TS_GUEST,
                                            PAGES << PAGE_SHIFT));
     }
+    t.in_wait = yield;
+    assert_int_equal(pthread_barrier_init(&start, NULL, 7), 0);
     assert_int_equal(pthread_create(&th[0], NULL, converter, (void *)0), 0);
     assert_int_equal(pthread_create(&th[1], NULL, converter, (void *)1), 0);
     assert_int_equal(pthread_create(&th[2], NULL, cpu, (void *)0), 0);
@@ -194,14 +212,16 @@ static void everything_at_once(void **state)
     assert_int_equal(pthread_create(&th[4], NULL, device, NULL), 0);
     assert_int_equal(pthread_create(&th[5], NULL, host, NULL), 0);
     assert_int_equal(pthread_create(&th[6], NULL, comes_and_goes, NULL), 0);
-    for (unsigned i = 0; i < 6; i++) {
+    pthread_join(th[0], NULL);
+    pthread_join(th[1], NULL);
+    atomic_store(&stop, true);
+    for (unsigned i = 2; i < 7; i++) {
         pthread_join(th[i], NULL);
     }
-    atomic_store(&stop, true);
-    pthread_join(th[6], NULL);
     tp_assert(atomic_load(&wrong) == 0, "%u wrong, first: %s\n", atomic_load(&wrong), first);
     print_message("busy %u, retried %u, pinned %u\n", atomic_load(&busy), atomic_load(&eagain),
                   atomic_load(&hits));
+    t.in_wait = NULL;
     ts_judge(&t);
     /* Quiet again: everything back to private, and merged. */
     for (uint64_t p = 0; p < PAGES;) {

@@ -226,6 +226,18 @@ static void restore_a(struct arena *a, struct checks *t)
     }
 }
 
+/* `only` names a kind, or is a part of a name. */
+static bool wanted(const struct attack *k, const char *only)
+{
+    static const char *const kinds[] = { "call", "cpu", "dma", "device", "life", "vm", "leak" };
+    for (size_t i = 0; only && i < COUNT(kinds); i++) {
+        if (strcmp(only, kinds[i]) == 0) {
+            return strcmp(only, k->kind) == 0;
+        }
+    }
+    return !only || strstr(k->name, only);
+}
+
 static void one_attack(struct arena *a, const struct attack *k, struct score *s, struct checks *t)
 {
     char why[160] = "";
@@ -280,8 +292,7 @@ void attack_all(struct ctl *c, struct checks *t, const char *only)
     events_of(&a, 0, 0, false, &others); /* forget earlier ones */
     for (size_t k = 0; k < COUNT(kinds); k++) {
         for (size_t i = 0; i < kinds[k].n; i++) {
-            if (!only || strcmp(only, kinds[k].list[i].kind) == 0 ||
-                strstr(kinds[k].list[i].name, only)) {
+            if (wanted(&kinds[k].list[i], only)) {
                 one_attack(&a, &kinds[k].list[i], &kinds[k].score, t);
             }
         }

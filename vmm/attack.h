@@ -80,6 +80,9 @@ int probe_pa(uint64_t pa, bool write); /* through /dev/mem: signal, or -errno */
 
 bool edu_open(struct edu *e, uint32_t bdf);
 /* len bytes at `pa` into the device, or out of it. False: it did not finish. */
+/* It takes its time (100 ms): between the two calls the DMA is under way. */
+void edu_start(struct edu *e, uint64_t pa, uint64_t len, bool to_memory);
+bool edu_wait(struct edu *e);
 bool edu_dma(struct edu *e, uint64_t pa, uint64_t len, bool to_memory);
 
 /* DMA faults since the last call, of this stream and page (0: any). */
@@ -98,7 +101,7 @@ struct background {
     pthread_t thread;
     uint64_t vm;
     atomic_int stop;
-    atomic_ulong runs;
+    atomic_ulong runs, refused; /* with -EBUSY */
     int result;
     uint64_t exit, value;
 };

@@ -107,12 +107,16 @@ bool edu_open(struct edu *e, uint32_t bdf)
     return mlock(e->page, PAGE) == 0 && host_page_pa(e->page, &e->page_pa);
 }
 
-bool edu_dma(struct edu *e, uint64_t pa, uint64_t len, bool to_memory)
+void edu_start(struct edu *e, uint64_t pa, uint64_t len, bool to_memory)
 {
     e->reg[EDU_DMA_FROM / 8] = to_memory ? EDU_BUFFER : pa;
     e->reg[EDU_DMA_TO / 8] = to_memory ? pa : EDU_BUFFER;
     e->reg[EDU_DMA_LEN / 8] = len;
     e->reg[EDU_DMA_CMD / 8] = EDU_START | (to_memory ? EDU_TO_RAM : 0);
+}
+
+bool edu_wait(struct edu *e)
+{
     double start = now();
     while (e->reg[EDU_DMA_CMD / 8] & EDU_START) {
         if (now() - start > 3) {
@@ -121,6 +125,12 @@ bool edu_dma(struct edu *e, uint64_t pa, uint64_t len, bool to_memory)
         usleep(1000);
     }
     return true;
+}
+
+bool edu_dma(struct edu *e, uint64_t pa, uint64_t len, bool to_memory)
+{
+    edu_start(e, pa, len, to_memory);
+    return edu_wait(e);
 }
 
 int events_of(struct arena *a, uint32_t sid, uint64_t page, bool write, int *others)
@@ -186,6 +196,11 @@ static void *background_main(void *arg)
     while (!atomic_load(&b->stop)) {
         struct reply r;
         b->result = CTL(&b->ctl, &r, TN_VM_RUN, b->vm, 0, 20000);
+        if (b->result == -EBUSY || b->result == -EAGAIN) {
+            atomic_fetch_add(&b->refused, 1);
+            b->result = 0;
+            continue;
+        }
         b->exit = r.out[0];
         b->value = r.out[1];
         atomic_fetch_add(&b->runs, 1);
@@ -204,6 +219,7 @@ bool background_start(struct background *b, uint64_t vm)
     b->exit = b->value = 0;
     atomic_store(&b->stop, 0);
     atomic_store(&b->runs, 0);
+    atomic_store(&b->refused, 0);
     if (ctl_open(&b->ctl, why, sizeof(why)) != 0) {
         return false;
     }

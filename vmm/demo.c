@@ -80,7 +80,10 @@ int cmd_demo(int argc, char **argv)
         .vm_bytes = GIB,
         .attacks = true,
     };
-    uint64_t conversions = 0;
+    const uint64_t unset = UINT64_MAX;
+    uint64_t conversions = unset;
+    uint64_t share = unset;
+    uint64_t inplace = unset;
     bool quick = false;
     bool no_host = false;
     bool no_vm = false;
@@ -88,8 +91,8 @@ int cmd_demo(int argc, char **argv)
     const struct arg args[] = {
         { "--quick", ARG_FLAG, &quick, NULL, "as `short`" },
         { "--conversions", ARG_NUMBER, &conversions, "N", "in mirror mode (1,000,000)" },
-        { "--share", ARG_NUMBER, &d.share, "N", "conversions in share mode (100,000)" },
-        { "--in-place", ARG_NUMBER, &d.inplace, "N", "conversions in place (100,000)" },
+        { "--share", ARG_NUMBER, &share, "N", "conversions in share mode (100,000)" },
+        { "--in-place", ARG_NUMBER, &inplace, "N", "conversions in place (100,000)" },
         { "--memory", ARG_SIZE, &d.vm_bytes, "SIZE", "of the VM (1G)" },
         { "--no-host", ARG_FLAG, &no_host, NULL, "leave out the host's disk" },
         { "--no-vm", ARG_FLAG, &no_vm, NULL, "leave out the VM under load" },
@@ -115,7 +118,9 @@ int cmd_demo(int argc, char **argv)
         fprintf(stderr, "tenon demo: `%s`? It is `short`, `matrix` or nothing\n", word[0]);
         return EXIT_USAGE;
     }
-    d.mirror = conversions ? conversions : d.mirror;
+    d.mirror = conversions != unset ? conversions : d.mirror;
+    d.share = share != unset ? share : d.share;
+    d.inplace = inplace != unset ? inplace : d.inplace;
     ctl_need(&d.c);
     int error = ctl_info(&d.c, &d.info);
     if (error) {
@@ -128,10 +133,10 @@ int cmd_demo(int argc, char **argv)
     }
     if (!no_vm) {
         const struct demo_vm mirror = { "mirror", 0, d.mirror, d.inplace };
-        const struct demo_vm share = { "share", TN_VM_SHARE, d.share, d.share / 10 };
+        const struct demo_vm shared = { "share", TN_VM_SHARE, d.share, d.share / 10 };
         demo_vm(&d, &mirror);
         if (d.info.share_live) {
-            demo_vm(&d, &share);
+            demo_vm(&d, &shared);
         } else {
             share_without_live(&d);
         }

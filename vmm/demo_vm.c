@@ -99,16 +99,16 @@ static void rows_clean(struct run *r, const char *when)
     const struct load *l = &r->load;
     struct load_report a = load_report(&l->after);
     struct load_report b = load_report(&l->before);
-    ROW(r, l->events == 0, ui_format("SMMU events %s", when), "0", "%s %.56s",
+    ROW(r, l->events == 0, ui_format("SMMU events%s", when), "0", "%s %.56s",
         ui_count(l->events), l->first_event);
-    ROW(r, a.errors == b.errors && a.commands > b.commands, ui_format("NVMe errors %s", when), "0",
+    ROW(r, a.errors == b.errors && a.commands > b.commands, ui_format("NVMe errors%s", when), "0",
         "%llu in %s commands (%.0f MB/s)", (unsigned long long)(a.errors - b.errors),
         ui_count(a.commands - b.commands), (double)(a.bytes - b.bytes) / 1e6 / l->seconds);
     ROW(r, a.wrong_dma == b.wrong_dma && a.wrong_cpu == b.wrong_cpu && a.touches > b.touches,
-        ui_format("wrong bytes %s", when), "0 (DMA), 0 (CPU)", "%llu, %llu in %s CPU touches",
+        ui_format("wrong bytes%s", when), "0 (DMA), 0 (CPU)", "%llu, %llu in %s CPU touches",
         (unsigned long long)(a.wrong_dma - b.wrong_dma),
         (unsigned long long)(a.wrong_cpu - b.wrong_cpu), ui_count(a.touches - b.touches));
-    ROW(r, l->refused == 0, ui_format("commits refused %s", when), "0", "%llu%s%s",
+    ROW(r, l->refused == 0, ui_format("commits refused%s", when), "0", "%llu%s%s",
         (unsigned long long)l->refused, l->refused ? ", last " : "",
         l->refused ? errno_name(l->refused_with) : "");
 }
@@ -140,7 +140,7 @@ static bool phase(struct run *r, uint64_t word, const char *what)
         ROW(r, false, what, "its program comes to the end", "%s %#llx", how,
             (unsigned long long)(error ? (uint64_t)-error : l->value));
         load_print_report(&l->after);
-        rows_clean(r, "until then");
+        rows_clean(r, " until then");
     }
     return good;
 }
@@ -176,7 +176,7 @@ static void convert_inplace(struct run *r)
     uint64_t n = l->after.conversions_inplace - l->before.conversions_inplace;
     snprintf(want, sizeof(want), "at least %s", ui_count(r->v->inplace));
     ROW(r, n >= r->v->inplace, "in-place conversions", want, "%s", ui_count(n));
-    rows_clean(r, "in place");
+    rows_clean(r, " in place");
     row_leaves(r, "trees untouched in place", "same leaves", &l->before, &l->after);
     bool same = l->before.cuts == l->after.cuts && l->before.merges == l->after.merges &&
                 l->before.refreshes == l->after.refreshes &&
@@ -212,7 +212,7 @@ static void finish(struct run *r, const struct model *before)
     if (!error) {
         bool same = model_same(before, &after, why, sizeof(why));
         ROW(r, same, "no frame lost", "every frame as before", "%s",
-            same ? ui_format("%s frames compared", ui_count(after.frames)) : why);
+            same ? ui_format("%s frames compared", ui_count(after.nframes)) : why);
         model_free(&after);
     } else {
         ROW(r, false, "no frame lost", "every frame as before", "%s", errno_name(error));

@@ -58,6 +58,7 @@ struct load_report {
     uint64_t phase, conversions, inplace, commands, bytes, errors, wrong_dma, wrong_cpu, touches,
         faults, unexpected, provoked, big, max_pending, dma_shared, first_addr, first_want,
         first_seen, first_at, last_call, last_result;
+    bool first_by_cpu; /* the first wrong word was seen beside the DMA, not after it */
 };
 struct load_report load_report(const struct tn_vm_stat *s);
 void load_print_report(const struct tn_vm_stat *s);

@@ -18,6 +18,7 @@ static const struct subcommand commands[] = {
     { "demo", cmd_demo, "the whole demonstration, with a table at the end" },
     { "attack", cmd_attack, "attack the hypervisor, and check that nothing moved" },
     { "mutant", cmd_mutant, "the same load, until a check catches a wrong hypervisor" },
+    { "bench", cmd_bench, "measurements, as lines for `make bench`" },
     { "selftest", cmd_selftest, "two minutes of everything, for `make test`" },
 };
 

@@ -11,28 +11,45 @@ uint64_t model_frame(uint16_t owner, uint16_t borrower, uint16_t pins, uint8_t s
     return owner | (uint64_t)borrower << 16 | (uint64_t)pins << 32 | (uint64_t)state << 48;
 }
 
+/* Adds at the end; false when there is no memory. */
+static bool span_add(struct spans *l, uint64_t at, uint64_t n, uint64_t value)
+{
+    struct span *last = l->n ? &l->span[l->n - 1] : NULL;
+    if (last && last->at + last->n == at &&
+        value == last->value + (l->counting ? last->n : 0)) {
+        last->n += n;
+        return true;
+    }
+    if (l->n == l->room) {
+        size_t room = l->room * 2 + 64;
+        struct span *grown = realloc(l->span, room * sizeof(*grown));
+        if (!grown) {
+            return false;
+        }
+        l->span = grown;
+        l->room = room;
+    }
+    l->span[l->n++] = (struct span){ at, n, value };
+    return true;
+}
+
 static int read_frames(struct ctl *c, struct model *m)
 {
     struct frame_list list;
     int error = frames_read(c, &list);
-    if (error) {
-        return error;
-    }
-    if (list.n == 0) {
-        free(list.run);
-        return -EIO;
-    }
-    const struct tn_frame_run *last = &list.run[list.n - 1];
-    m->base = list.run[0].pa;
-    m->frames = (last->pa - m->base) / PAGE + last->frames;
-    m->frame = calloc(m->frames, sizeof(*m->frame));
-    for (size_t i = 0; m->frame && i < list.n; i++) {
+    for (size_t i = 0; !error && i < list.n; i++) {
         const struct tn_frame_run *r = &list.run[i];
-        model_set(m, r->pa, r->frames * PAGE,
-                  model_frame(r->owner, r->borrower, r->pins, r->state));
+        m->nframes += r->frames;
+        if (!span_add(&m->frames, r->pa / PAGE, r->frames,
+                      model_frame(r->owner, r->borrower, r->pins, r->state))) {
+            error = -ENOMEM;
+        }
+    }
+    if (!error && list.n == 0) {
+        error = -EIO;
     }
     free(list.run);
-    return m->frame ? 0 : -ENOMEM;
+    return error;
 }
 
 static int read_vm(struct ctl *c, struct model_vm *v, uint64_t id)
@@ -52,17 +69,16 @@ static int read_vm(struct ctl *c, struct model_vm *v, uint64_t id)
     if (error) {
         return s.state == TN_VM_CREATING || s.state == TN_VM_DYING ? 0 : error;
     }
-    v->pages = s.bytes / PAGE;
-    v->page = calloc(v->pages, sizeof(*v->page));
-    for (size_t i = 0; v->page && i < list.n; i++) {
+    v->pages.counting = true;
+    for (size_t i = 0; !error && i < list.n; i++) {
         const struct tn_mem_run *r = &list.run[i];
-        uint64_t first = (r->gpa - TN_GUEST_RAM) / PAGE;
-        for (uint64_t p = 0; p < r->bytes / PAGE && first + p < v->pages; p++) {
-            v->page[first + p] = (r->pa / PAGE + p) | (uint64_t)r->state << 56;
+        if (!span_add(&v->pages, r->gpa / PAGE, r->bytes / PAGE,
+                      r->pa / PAGE | (uint64_t)r->state << 56)) {
+            error = -ENOMEM;
         }
     }
     free(list.run);
-    return v->page ? 0 : -ENOMEM;
+    return error;
 }
 
 int model_read(struct ctl *c, struct model *m)
@@ -87,34 +103,11 @@ int model_read(struct ctl *c, struct model *m)
 
 void model_free(struct model *m)
 {
-    free(m->frame);
+    free(m->frames.span);
     for (unsigned i = 0; i < MODEL_VMS; i++) {
-        free(m->vm[i].page);
+        free(m->vm[i].pages.span);
     }
     memset(m, 0, sizeof(*m));
-}
-
-void model_set(struct model *m, uint64_t pa, uint64_t bytes, uint64_t frame)
-{
-    if (pa < m->base) {
-        return;
-    }
-    uint64_t first = (pa - m->base) / PAGE;
-    for (uint64_t i = first; i < first + bytes / PAGE && i < m->frames; i++) {
-        m->frame[i] = frame;
-    }
-}
-
-void model_drop_vm(struct model *m, uint64_t id)
-{
-    uint16_t owner = (uint16_t)(OWNER_VM0 + id);
-    for (uint64_t i = 0; i < m->frames; i++) {
-        if ((m->frame[i] & 0xffff) == owner) {
-            m->frame[i] = model_frame(OWNER_NONE, OWNER_NONE, 0, FRAME_OWNED);
-        }
-    }
-    free(m->vm[id].page);
-    m->vm[id] = (struct model_vm){ 0 };
 }
 
 void model_device_owner(struct model *m, uint32_t bdf, uint16_t owner)
@@ -126,26 +119,51 @@ void model_device_owner(struct model *m, uint32_t bdf, uint16_t owner)
     }
 }
 
-static bool same_frames(const struct model *a, const struct model *b, char *why, size_t size)
+/* The first page where the two differ, with both values; false if they are the same. */
+static bool span_differs(const struct spans *a, const struct spans *b, uint64_t *at, uint64_t *va,
+                         uint64_t *vb)
 {
-    if (a->base != b->base || a->frames != b->frames) {
-        snprintf(why, size, "%llu frames instead of %llu", (unsigned long long)b->frames,
-                 (unsigned long long)a->frames);
+    static const struct span nothing;
+    size_t n = a->n < b->n ? a->n : b->n;
+    size_t i = 0;
+    while (i < n && memcmp(&a->span[i], &b->span[i], sizeof(a->span[0])) == 0) {
+        i++;
+    }
+    if (i == a->n && i == b->n) {
         return false;
     }
-    for (uint64_t i = 0; i < a->frames; i++) {
-        if (a->frame[i] != b->frame[i]) {
-            uint64_t w = a->frame[i];
-            uint64_t g = b->frame[i];
-            snprintf(why, size, "frame %#llx is %s's (lent %u, pins %u, state %u), not %s's (%u, %u, %u)",
-                     (unsigned long long)(a->base + i * PAGE), ui_owner((uint16_t)g),
-                     (unsigned)(g >> 16 & 0xffff), (unsigned)(g >> 32 & 0xffff),
-                     (unsigned)(g >> 48), ui_owner((uint16_t)w), (unsigned)(w >> 16 & 0xffff),
-                     (unsigned)(w >> 32 & 0xffff), (unsigned)(w >> 48));
-            return false;
-        }
+    const struct span *x = i < a->n ? &a->span[i] : &nothing;
+    const struct span *y = i < b->n ? &b->span[i] : &nothing;
+    if (x->at == y->at && x->value == y->value) { /* alike, but one of them ends earlier */
+        bool first = x->n < y->n;
+        uint64_t len = first ? x->n : y->n;
+        const struct span *next = first ? x + 1 : y + 1;
+        bool there = first ? i + 1 < a->n : i + 1 < b->n;
+        uint64_t other = x->value + (a->counting ? len : 0);
+        *at = x->at + len;
+        *va = first ? (there ? next->value : 0) : other;
+        *vb = first ? other : (there ? next->value : 0);
+    } else {
+        *at = x->at < y->at ? x->at : y->at;
+        *va = x->value;
+        *vb = y->value;
     }
     return true;
+}
+
+static bool same_frames(const struct model *a, const struct model *b, char *why, size_t size)
+{
+    uint64_t at;
+    uint64_t w;
+    uint64_t g;
+    if (!span_differs(&a->frames, &b->frames, &at, &w, &g)) {
+        return true;
+    }
+    snprintf(why, size, "frame %#llx is %s's (lent %u, pins %u, state %u), not %s's (%u, %u, %u)",
+             (unsigned long long)(at * PAGE), ui_owner((uint16_t)g), (unsigned)(g >> 16 & 0xffff),
+             (unsigned)(g >> 32 & 0xffff), (unsigned)(g >> 48), ui_owner((uint16_t)w),
+             (unsigned)(w >> 16 & 0xffff), (unsigned)(w >> 32 & 0xffff), (unsigned)(w >> 48));
+    return false;
 }
 
 static bool same_vm(const struct model_vm *a, const struct model_vm *b, unsigned id, char *why,
@@ -156,20 +174,20 @@ static bool same_vm(const struct model_vm *a, const struct model_vm *b, unsigned
         return false;
     }
     if (a->flags != b->flags || a->devices != b->devices || a->bytes != b->bytes ||
-        a->pid != b->pid || a->pages != b->pages) {
+        a->pid != b->pid) {
         snprintf(why, size, "vm %u: flags, devices, size or owner differ", id);
         return false;
     }
-    for (uint64_t i = 0; i < a->pages; i++) {
-        if (a->page[i] != b->page[i]) {
-            snprintf(why, size, "vm %u: page %#llx is at %#llx state %u, not %#llx state %u", id,
-                     (unsigned long long)(TN_GUEST_RAM + i * PAGE),
-                     (unsigned long long)(b->page[i] << 8 >> 8) * PAGE, (unsigned)(b->page[i] >> 56),
-                     (unsigned long long)(a->page[i] << 8 >> 8) * PAGE, (unsigned)(a->page[i] >> 56));
-            return false;
-        }
+    uint64_t at;
+    uint64_t w;
+    uint64_t g;
+    if (!span_differs(&a->pages, &b->pages, &at, &w, &g)) {
+        return true;
     }
-    return true;
+    snprintf(why, size, "vm %u: page %#llx is at %#llx state %u, not %#llx state %u", id,
+             (unsigned long long)(at * PAGE), (unsigned long long)(g << 8 >> 8) * PAGE,
+             (unsigned)(g >> 56), (unsigned long long)(w << 8 >> 8) * PAGE, (unsigned)(w >> 56));
+    return false;
 }
 
 bool model_same(const struct model *want, const struct model *got, char *why, size_t size)

@@ -11,15 +11,26 @@
 
 #define MODEL_VMS 16u
 
+/* `n` pages from page number `at`: `value` is the same for all (frames), or that of the first, one
+ * more for each next (frame numbers behind a VM's pages). Neighbours that fit are one span. */
+struct span {
+    uint64_t at, n, value;
+};
+struct spans {
+    struct span *span;
+    size_t n, room;
+    bool counting;
+};
+
 struct model_vm {
     bool exists;
     uint32_t flags, devices;
-    uint64_t bytes, pid, pages;
-    uint64_t *page; /* frame number | state << 56 */
+    uint64_t bytes, pid;
+    struct spans pages; /* frame number | state << 56 */
 };
 struct model {
-    uint64_t base, frames;
-    uint64_t *frame; /* packed: see model_frame() */
+    struct spans frames; /* packed: see model_frame() */
+    uint64_t nframes;
     struct model_vm vm[MODEL_VMS];
     struct tn_device device[MAX_DEVICES];
     int devices;
@@ -33,10 +44,6 @@ void model_free(struct model *m);
 bool model_same(const struct model *want, const struct model *got, char *why, size_t size);
 
 uint64_t model_frame(uint16_t owner, uint16_t borrower, uint16_t pins, uint8_t state);
-/* What an attack may change: frames [pa, pa+bytes) become this. */
-void model_set(struct model *m, uint64_t pa, uint64_t bytes, uint64_t frame);
-/* A VM is gone: its frames are free again. */
-void model_drop_vm(struct model *m, uint64_t id);
 void model_device_owner(struct model *m, uint32_t bdf, uint16_t owner);
 
 #endif

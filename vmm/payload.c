@@ -40,6 +40,7 @@ struct load_report load_report(const struct tn_vm_stat *s)
         .first_want = r[R_FIRST_WANT],
         .first_seen = r[R_FIRST_SEEN],
         .first_at = r[R_FIRST_AT],
+        .first_by_cpu = r[R_FIRST_KIND] == R_WRONG_CPU,
         .last_call = r[R_LAST_CALL],
         .last_result = r[R_LAST_RESULT],
     };

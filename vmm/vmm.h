@@ -213,6 +213,7 @@ int cmd_dom(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_mutant(int argc, char **argv);
 int cmd_attack(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_selftest(int argc, char **argv);
 
 /* Sub-commands: `tenon vm list`. */

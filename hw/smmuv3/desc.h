@@ -43,7 +43,7 @@ void cd_stage1(struct ste *cd, const struct cd_s1 *s1);
  * with V = 0. Steps with word == ENTRY_SYNC mean: invalidate the cached entry and wait.
  * If no more than one word differs among what both entries use, there is no V = 0 in between.
  */
-#define ENTRY_SYNC 0xffu
+#define ENTRY_SYNC  0xffu
 #define ENTRY_STEPS 24u
 enum entry_kind { ENTRY_STE, ENTRY_CD };
 struct entry_plan {

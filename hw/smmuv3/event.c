@@ -12,36 +12,36 @@ struct event_kind {
 };
 
 static const struct event_kind kinds[] = {
-    {0x01, HAS_ADDR | HAS_RW, "unsupported upstream transaction"},
-    {0x02, 0, "stream id has no table (blocked)"},
-    {0x03, HAS_FETCH, "stream table fetch aborted"},
-    {0x04, 0, "stream blocked (invalid entry)"},
-    {0x05, HAS_ADDR | HAS_RW, "address translation request refused"},
-    {0x06, 0, "substream not allowed here"},
-    {0x07, HAS_ADDR | HAS_RW, "translated access forbidden"},
-    {0x08, 0, "substream out of range"},
-    {0x09, HAS_FETCH, "context descriptor fetch aborted"},
-    {0x0a, 0, "context descriptor invalid"},
-    {0x0b, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_FETCH, "table walk aborted"},
-    {0x10, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "translation fault"},
-    {0x11, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "address size fault"},
-    {0x12, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "access flag fault"},
-    {0x13, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "permission fault"},
-    {0x20, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "TLB conflict"},
-    {0x21, 0, "configuration cache conflict"},
-    {0x24, HAS_ADDR, "page request hint"},
-    {0x25, HAS_FETCH, "VM structure fetch aborted"},
+    { 0x01, HAS_ADDR | HAS_RW, "unsupported upstream transaction" },
+    { 0x02, 0, "stream id has no table (blocked)" },
+    { 0x03, HAS_FETCH, "stream table fetch aborted" },
+    { 0x04, 0, "stream blocked (invalid entry)" },
+    { 0x05, HAS_ADDR | HAS_RW, "address translation request refused" },
+    { 0x06, 0, "substream not allowed here" },
+    { 0x07, HAS_ADDR | HAS_RW, "translated access forbidden" },
+    { 0x08, 0, "substream out of range" },
+    { 0x09, HAS_FETCH, "context descriptor fetch aborted" },
+    { 0x0a, 0, "context descriptor invalid" },
+    { 0x0b, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_FETCH, "table walk aborted" },
+    { 0x10, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "translation fault" },
+    { 0x11, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "address size fault" },
+    { 0x12, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "access flag fault" },
+    { 0x13, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "permission fault" },
+    { 0x20, HAS_ADDR | HAS_RW | HAS_STAGE | HAS_IPA, "TLB conflict" },
+    { 0x21, 0, "configuration cache conflict" },
+    { 0x24, HAS_ADDR, "page request hint" },
+    { 0x25, HAS_FETCH, "VM structure fetch aborted" },
 };
 
 void event_decode(const uint64_t w[4], struct iommu_event *ev)
 {
-    *ev = (struct iommu_event){0};
+    *ev = (struct iommu_event){ 0 };
     ev->type = (uint8_t)(w[0] & 0xffu);
     ev->sid = (uint32_t)(w[0] >> 32);
     ev->ssid_valid = FIELD(w[0], 11, 11) != 0;
     ev->ssid = ev->ssid_valid ? (uint32_t)FIELD(w[0], 31, 12) : 0;
-    ev->what = ev->type >= 0xe0u && ev->type <= 0xefu ? "implementation's own event" :
-                                                        "unknown event";
+    ev->what =
+        ev->type >= 0xe0u && ev->type <= 0xefu ? "implementation's own event" : "unknown event";
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (kinds[i].type != ev->type) {
             continue;

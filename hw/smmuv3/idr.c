@@ -4,11 +4,11 @@
 #include <tenon/errno.h>
 #include <tenon/smmuv3.h>
 
-static const uint8_t oas_bits[8] = {32, 36, 40, 42, 44, 48, 52, 0};
+static const uint8_t oas_bits[8] = { 32, 36, 40, 42, 44, 48, 52, 0 };
 
 int smmuv3_decode_idr(const struct smmuv3_idr *r, struct smmuv3_features *f, const char **why)
 {
-    *f = (struct smmuv3_features){0};
+    *f = (struct smmuv3_features){ 0 };
     struct iommu_caps *c = &f->caps;
     uint64_t idr0 = r->idr0, idr1 = r->idr1, idr3 = r->idr3, idr5 = r->idr5;
 

@@ -17,15 +17,23 @@ static uint32_t reg_value(const struct smmuv3_queue *q, uint64_t count)
     return (uint32_t)(count & (2u * capacity(q) - 1u));
 }
 
+/* Asked *before* the look at the hardware that decides: the CPU may be kept away for any time (an
+ * emulator, a hypervisor below) between two looks, and that is not the SMMU's fault. */
+static bool expired(const struct smmuv3 *s, uint64_t since)
+{
+    return port_now() - since > s->timeout_ns;
+}
+
 bool reg_handshake(struct smmuv3 *s, uint32_t reg, uint32_t v, uint32_t ack, uint32_t mask,
                    uint32_t want)
 {
     smmuv3_write32(s->base, reg, v);
     for (uint64_t t = port_now();;) {
+        bool late = expired(s, t);
         if ((smmuv3_read32(s->base, ack) & mask) == want) {
             return true;
         }
-        if (port_now() - t > s->timeout_ns) {
+        if (late) {
             return false;
         }
         port_relax();
@@ -159,11 +167,12 @@ static void room(struct smmuv3 *s)
     }
     ring(s);
     for (uint64_t t = port_now();;) {
+        bool late = expired(s, t);
         look(s);
         if (s->failed || q->prod - q->cons < capacity(q)) {
             return;
         }
-        if (port_now() - t > s->timeout_ns) {
+        if (late) {
             fail_closed(s, "command queue stays full", q->cons);
             return;
         }
@@ -203,12 +212,13 @@ void cmdq_sync(struct smmuv3 *s)
     uint64_t target = q->prod; /* counts never wrap: "consumed" is a plain comparison */
     port_unlock(&q->lock);
     for (uint64_t t = port_now();;) {
+        bool late = expired(s, t);
         port_lock(&q->lock);
         if (!s->failed && q->cons < target) {
             look(s);
         }
         bool done = s->failed || q->cons >= target;
-        if (!done && port_now() - t > s->timeout_ns) {
+        if (!done && late) {
             fail_closed(s, "command queue does not drain", q->cons);
             done = true;
         }

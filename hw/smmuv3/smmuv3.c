@@ -8,11 +8,11 @@
 #define CMDQ_LOG2 8u
 #define EVTQ_LOG2 10u
 #define STE_BYTES 64u
-#define L2_PAGES 4u /* 2^SMMUV3_SPLIT entries of 64 bytes */
+#define L2_PAGES  4u /* 2^SMMUV3_SPLIT entries of 64 bytes */
 
 _Static_assert(sizeof(struct ste) == STE_BYTES, "an entry is 64 bytes");
 _Static_assert((STE_BYTES << SMMUV3_SPLIT) == L2_PAGES * PAGE_SIZE, "second-level table");
-_Static_assert(SMMUV3_CDS * STE_BYTES == PAGE_SIZE, "context descriptors fill a page");
+_Static_assert(SMMUV3_CDS *STE_BYTES == PAGE_SIZE, "context descriptors fill a page");
 _Static_assert(offsetof(struct smmuv3, im) == 0, "found by its first member");
 _Static_assert(offsetof(struct iommu_domain, inv) == 0, "found by its first member");
 
@@ -42,8 +42,8 @@ static void lay_out(const struct smmuv3_features *f, struct layout *l)
     l->sid_bits = sid < most ? sid : most;
     l->cmdq_log2 = f->cmdq_log2 < CMDQ_LOG2 ? f->cmdq_log2 : CMDQ_LOG2;
     l->evtq_log2 = f->evtq_log2 < EVTQ_LOG2 ? f->evtq_log2 : EVTQ_LOG2;
-    l->strtab_bytes = l->two_level ? 8ull << (l->sid_bits - SMMUV3_SPLIT) :
-                                     (uint64_t)STE_BYTES << l->sid_bits;
+    l->strtab_bytes =
+        l->two_level ? 8ull << (l->sid_bits - SMMUV3_SPLIT) : (uint64_t)STE_BYTES << l->sid_bits;
     uint64_t strtab = page_up(l->strtab_bytes);
     uint64_t evtq = page_up(32ull << l->evtq_log2), cmdq = page_up(16ull << l->cmdq_log2);
     /* Both sizes are powers of two: the larger one goes first. */
@@ -98,7 +98,7 @@ static void clean(const struct smmuv3 *s, const void *va, size_t len)
 
 static struct tlbi_scope scope_of(const struct smmuv3 *s, const struct iommu_domain *d)
 {
-    struct tlbi_scope t = {.stage1 = d->stage1, .range = s->feat.caps.range_inv};
+    struct tlbi_scope t = { .stage1 = d->stage1, .range = s->feat.caps.range_inv };
     if (d->stage1) {
         t.asid = d->tag; /* VMID 0: what stage-1 streams of ours are tagged with */
     } else {
@@ -132,7 +132,7 @@ static void inv_wait(struct invalidator *inv)
 
 void smmuv3_invalidate_all(struct smmuv3 *s)
 {
-    struct cmd c[3] = {cmd_cfgi_all(), cmd_tlbi_nsnh_all(), cmd_tlbi_el2_all()};
+    struct cmd c[3] = { cmd_cfgi_all(), cmd_tlbi_nsnh_all(), cmd_tlbi_el2_all() };
     cmdq_add(s, c, s->feat.hyp ? 3u : 2u);
     cmdq_sync(s);
 }
@@ -161,8 +161,8 @@ static int bring_up(struct smmuv3 *s)
     smmuv3_write32(s->base, R_CR2, CR2_RECINVSID | (s->feat.caps.btm ? CR2_PTM : 0u));
     smmuv3_write64(s->base, R_STRTAB_BASE, s->strtab_pa | BASE_RA_WA);
     smmuv3_write32(s->base, R_STRTAB_BASE_CFG,
-                   s->two_level ? STRTAB_CFG_2LEVEL | SMMUV3_SPLIT << 6 | s->sid_bits :
-                                  s->sid_bits);
+                   s->two_level ? STRTAB_CFG_2LEVEL | SMMUV3_SPLIT << 6 | s->sid_bits
+                                : s->sid_bits);
     smmuv3_write64(s->base, R_CMDQ_BASE, s->cmdq.pa | BASE_RA_WA | s->cmdq.log2);
     smmuv3_write32(s->base, R_CMDQ_PROD, 0);
     smmuv3_write32(s->base, R_CMDQ_CONS, 0);
@@ -284,7 +284,7 @@ static bool write_ste(struct smmuv3 *s, uint32_t sid, const struct ste *tgt)
             /* The range form too: QEMU 10 looks CFGI_STE's stream up by bus number, keeps the first
              * answer for ever, and so ignores it for functions of bus 0 when a bridge had the same
              * (reset) bus number at that time. It costs one command more. */
-            struct cmd c[2] = {cmd_cfgi_ste(sid, true), cmd_cfgi_ste_range(sid & ~1u, 1)};
+            struct cmd c[2] = { cmd_cfgi_ste(sid, true), cmd_cfgi_ste_range(sid & ~1u, 1) };
             cmdq_add(s, c, 2);
             cmdq_sync(s);
         } else {
@@ -408,8 +408,8 @@ static int smmuv3_domain_init(struct iommu *im, struct iommu_domain *d)
     if (!fits(s, &pt->cfg)) {
         return -EOPNOTSUPP;
     }
-    int tag = s1 ? take_tag(s->asid, SMMUV3_CDS + 1u, 1, 0, d->owner) :
-                   take_tag(s->vmid, SMMUV3_TAGS, s->vmid_first, d->tag, d->owner);
+    int tag = s1 ? take_tag(s->asid, SMMUV3_CDS + 1u, 1, 0, d->owner)
+                 : take_tag(s->vmid, SMMUV3_TAGS, s->vmid_first, d->tag, d->owner);
     if (tag < 0) {
         return tag;
     }

@@ -55,8 +55,8 @@ void ste_stage1(struct ste *e, uint64_t cd_pa, bool coherent)
 {
     zero(e);
     /* How the SMMU reads the descriptor: write-back and inner shareable, or not cached at all. */
-    e->w[1] = STE1_SHCFG_INCOMING |
-              (coherent ? STE1_S1CIR_WBRA | STE1_S1COR_WBRA | STE1_S1CSH_ISH : 0u);
+    e->w[1] =
+        STE1_SHCFG_INCOMING | (coherent ? STE1_S1CIR_WBRA | STE1_S1COR_WBRA | STE1_S1CSH_ISH : 0u);
     e->w[0] = STE0_V | ((uint64_t)STE_CONFIG_S1 << STE0_CONFIG_SHIFT) | (cd_pa & STE0_S1CTXPTR);
 }
 
@@ -74,8 +74,8 @@ void cd_stage1(struct ste *cd, const struct cd_s1 *s1)
      * IDR0.TERM_MODEL = 1). ASET: this ASID is not the CPUs'. TG0 = 0: 4K. */
     cd->w[0] = (uint64_t)(64u - s1->ia_bits) | (s1->coherent ? CD0_WALK_WB : 0u) | CD0_EPD1 |
                CD0_V | (size_code(s1->oa_bits) << CD0_IPS_SHIFT) | CD0_AA64 |
-               (s1->hw_dirty ? CD0_HD : 0u) | (s1->hw_af ? CD0_HA : 0u) | CD0_R | CD0_A |
-               CD0_ASET | ((uint64_t)s1->asid << CD0_ASID_SHIFT);
+               (s1->hw_dirty ? CD0_HD : 0u) | (s1->hw_af ? CD0_HA : 0u) | CD0_R | CD0_A | CD0_ASET |
+               ((uint64_t)s1->asid << CD0_ASID_SHIFT);
     cd->w[1] = s1->ttb & CD1_TTB0;
     cd->w[3] = PT_ARM_MAIR;
 }

@@ -22,13 +22,13 @@
 
 #include <tenon/iommu.h>
 
-#define SMMUV3_TIMEOUT_NS 1000000000ull
-#define SMMUV3_TAGS 256u    /* VMIDs and ASIDs handed out: 1 .. SMMUV3_TAGS-1 */
-#define SMMUV3_CDS 64u      /* stage-1 domains: ASID i has context descriptor i - 1 */
-#define SMMUV3_SID_BITS 16u /* most that is used of SIDSIZE: larger stream ids stay blocked */
-#define SMMUV3_LINEAR_BITS 12u /* the same where the stream table is linear (256 KiB) */
-#define SMMUV3_SPLIT 8u     /* second-level tables hold 2^8 STEs: one PCI bus each */
-#define SMMUV3_L1_MAX (1u << (SMMUV3_SID_BITS - SMMUV3_SPLIT))
+#define SMMUV3_TIMEOUT_NS  1000000000ull
+#define SMMUV3_TAGS        256u /* VMIDs and ASIDs handed out: 1 .. SMMUV3_TAGS-1 */
+#define SMMUV3_CDS         64u  /* stage-1 domains: ASID i has context descriptor i - 1 */
+#define SMMUV3_SID_BITS    16u  /* most that is used of SIDSIZE: larger stream ids stay blocked */
+#define SMMUV3_LINEAR_BITS 12u  /* the same where the stream table is linear (256 KiB) */
+#define SMMUV3_SPLIT       8u   /* second-level tables hold 2^8 STEs: one PCI bus each */
+#define SMMUV3_L1_MAX      (1u << (SMMUV3_SID_BITS - SMMUV3_SPLIT))
 
 /* Identification registers, as read (IHI0070 6.3.1-6.3.6). */
 struct smmuv3_idr {
@@ -50,10 +50,10 @@ struct smmuv3_queue {
     struct port_lock lock;
     uint64_t pa;
     uint64_t *va;
-    uint8_t log2;   /* entries */
-    uint64_t prod;  /* commands written (command queue) */
-    uint64_t rung;  /* of which PROD has told the SMMU (event queue: OVACKFLG) */
-    uint64_t cons;  /* known to be consumed / events read */
+    uint8_t log2;  /* entries */
+    uint64_t prod; /* commands written (command queue) */
+    uint64_t rung; /* of which PROD has told the SMMU (event queue: OVACKFLG) */
+    uint64_t cons; /* known to be consumed / events read */
 };
 
 struct smmuv3_tag {

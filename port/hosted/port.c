@@ -223,6 +223,12 @@ void port_unlock(struct port_lock *l)
 
 void port_relax(void)
 {
+    /* Also for those who wait without port_lock(): the one waited for may not be running. */
+    static _Thread_local unsigned calls;
+
+    if (++calls % 64 == 0) {
+        sched_yield();
+    }
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
