@@ -35,8 +35,10 @@ extern struct dt dt;
 void dt_read(uint64_t pa, void *work, uint64_t work_size);
 /* The tree as the host may see it, written over the one at `pa`. */
 void dt_write_host(uint64_t pa);
-/* Value of `name=` on the command line; false if it is not there. Cut to fit. */
-bool dt_option(const char *name, char *value, uint64_t size);
+/* `name=` on the command line: is it there with this value; its value as a number, decimal or 0x..,
+ * with an optional K, M or G behind it. */
+bool dt_option_is(const char *name, const char *value);
+uint64_t dt_number(const char *name, uint64_t otherwise);
 
 /* ---- mmu.c ---- */
 void mmu_init(void); /* EL2's final stage 1; before this only the image's own GiB is mapped */

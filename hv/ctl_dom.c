@@ -234,7 +234,7 @@ static int move_streams(struct iommu_domain *from, struct iommu_domain *to)
 
 int ctl_host_mode(struct ctl *c)
 {
-    struct iommu_domain *from = host_domain(), *to;
+    struct iommu_domain *from, *to;
     uint64_t mode = c->arg[0];
     int err = 0;
 

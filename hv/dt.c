@@ -84,7 +84,8 @@ static void allow(uint64_t base, uint64_t size, const char *what)
     dt.allow[dt.nallow++] = (struct dt_range){ base, size, what };
 }
 
-bool dt_option(const char *name, char *value, uint64_t size)
+/* Value of `name=` on the command line; false if it is not there. Cut to fit. */
+static bool dt_option(const char *name, char *value, uint64_t size)
 {
     int len = 0;
     const char *p = fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "bootargs", &len);
@@ -108,25 +109,33 @@ bool dt_option(const char *name, char *value, uint64_t size)
     return false;
 }
 
-/* A number with an optional K, M or G. */
-static uint64_t option_number(const char *name, uint64_t otherwise)
+bool dt_option_is(const char *name, const char *value)
 {
-    char text[32], *end;
+    char text[32];
+
+    return dt_option(name, text, sizeof(text)) && strcmp(text, value) == 0;
+}
+
+uint64_t dt_number(const char *name, uint64_t otherwise)
+{
+    char text[32], *p = text;
+    uint64_t v = 0, base = 10;
 
     if (!dt_option(name, text, sizeof(text))) {
         return otherwise;
     }
-    uint64_t v = strtoul(text, &end, 0);
+    if (p[0] == '0' && p[1] == 'x') {
+        base = 16;
+        p += 2;
+    }
+    for (;; p++) {
+        unsigned c = (unsigned)*p | 0x20;
+        unsigned digit = c >= 'a' ? c - 'a' + 10 : c - '0';
 
-    switch (*end | 0x20) {
-    case 'g':
-        return v << 30;
-    case 'm':
-        return v << 20;
-    case 'k':
-        return v << 10;
-    default:
-        return v;
+        if (digit >= base) {
+            return v << (c == 'g' ? 30 : c == 'm' ? 20 : c == 'k' ? 10 : 0);
+        }
+        v = v * base + digit;
     }
 }
 
@@ -150,7 +159,7 @@ static void read_memory(void)
         }
     }
     hv.host_base = hv.hyp_base + hv.hyp_size;
-    hv.host_size = option_number("tenon.host", 896ul << 20) & ~(CHUNK_SIZE - 1);
+    hv.host_size = dt_number("tenon.host", 896ul << 20) & ~(CHUNK_SIZE - 1);
     hv.pool_base = hv.host_base + hv.host_size;
     if (hv.host_size < CHUNK_SIZE || hv.ram_size < hv.hyp_size ||
         hv.host_size > hv.ram_size - hv.hyp_size) {

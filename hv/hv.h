@@ -56,7 +56,7 @@ struct cpu_walker {
     struct invalidator inv;
     uint64_t vttbr; /* root | VMID << 48; BADDR per VTTBR_EL2 */
     uint64_t vtcr;
-    bool range_tlbi, ttl;
+    bool ttl;
 };
 void cpu_walker_init(struct cpu_walker *w, const struct pt *pt, uint16_t vmid);
 

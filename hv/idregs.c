@@ -35,155 +35,65 @@ static uint64_t idreg_read(unsigned crm, unsigned op2)
     }
 }
 
-struct field {
-    uint8_t crm, op2, lsb, max;
-};
-#define ALL 15u
-static const struct field visible[] = {
-    /* ID_AA64PFR0_EL1: EL0, EL1, FP and AdvSIMD (0xf: absent), GIC, DIT, CSV2 (without the
-     * SCXTNUM registers), CSV3. Not EL2, EL3, RAS, SVE, SEL2, MPAM, AMU, RME. */
-    { 4, 0, 0, 2 },
-    { 4, 0, 4, 2 },
-    { 4, 0, 16, ALL },
-    { 4, 0, 20, ALL },
-    { 4, 0, 24, 1 },
-    { 4, 0, 48, 1 },
-    { 4, 0, 56, 1 },
-    { 4, 0, 60, ALL },
-    /* ID_AA64PFR1_EL1: BT, SSBS. Not MTE, SME, RNDR_trap, NMI, GCS. */
-    { 4, 1, 0, 1 },
-    { 4, 1, 4, 2 },
-    /* ID_AA64DFR0_EL1: DebugVer, BRPs, WRPs, CTX_CMPs, DoubleLock. Not trace, PMU, SPE, TRBE. */
-    { 5, 0, 0, 9 },
-    { 5, 0, 12, ALL },
-    { 5, 0, 20, ALL },
-    { 5, 0, 28, ALL },
-    { 5, 0, 36, ALL },
-    /* ID_AA64ISAR0_EL1: AES, SHA1, SHA2, CRC32, Atomic, RDM, SHA3, SM3, SM4, DP, FHM, TS, TLB,
-     * RNDR. Not TME. */
-    { 6, 0, 4, ALL },
-    { 6, 0, 8, ALL },
-    { 6, 0, 12, ALL },
-    { 6, 0, 16, ALL },
-    { 6, 0, 20, 2 },
-    { 6, 0, 28, ALL },
-    { 6, 0, 32, ALL },
-    { 6, 0, 36, ALL },
-    { 6, 0, 40, ALL },
-    { 6, 0, 44, ALL },
-    { 6, 0, 48, ALL },
-    { 6, 0, 52, 2 },
-    { 6, 0, 56, 2 },
-    { 6, 0, 60, ALL },
-    /* ID_AA64ISAR1_EL1: DPB, APA, API, JSCVT, FCMA, LRCPC, GPA, GPI, FRINTTS, SB, SPECRES, BF16,
-     * DGH, I8MM. Not XS, LS64. */
-    { 6, 1, 0, ALL },
-    { 6, 1, 4, ALL },
-    { 6, 1, 8, ALL },
-    { 6, 1, 12, ALL },
-    { 6, 1, 16, ALL },
-    { 6, 1, 20, 3 },
-    { 6, 1, 24, ALL },
-    { 6, 1, 28, ALL },
-    { 6, 1, 32, ALL },
-    { 6, 1, 36, ALL },
-    { 6, 1, 40, 1 },
-    { 6, 1, 44, 1 },
-    { 6, 1, 48, ALL },
-    { 6, 1, 52, ALL },
-    /* ID_AA64ISAR2_EL1: WFxT, RPRES, GPA3, APA3, BC, PAC_frac, CLRBHB, CSSC. Not MOPS. */
-    { 6, 2, 0, 2 },
-    { 6, 2, 4, 1 },
-    { 6, 2, 8, ALL },
-    { 6, 2, 12, ALL },
-    { 6, 2, 20, 1 },
-    { 6, 2, 24, 1 },
-    { 6, 2, 28, 1 },
-    { 6, 2, 52, 1 },
-    /* ID_AA64MMFR0_EL1: PARange (48 bits at most), ASIDBits, BigEnd, SNSMem, BigEndEL0, TGran16
-     * and TGran64 and TGran4 (0xf: absent; no 52-bit addresses), ECV without an offset. Not FGT. */
-    { 7, 0, 0, 5 },
-    { 7, 0, 4, ALL },
-    { 7, 0, 8, ALL },
-    { 7, 0, 12, ALL },
-    { 7, 0, 16, ALL },
-    { 7, 0, 20, 1 },
-    { 7, 0, 24, 0 },
-    { 7, 0, 28, 0 },
-    { 7, 0, 60, 1 },
-    /* ID_AA64MMFR1_EL1: HAFDBS, HPDS, PAN, ETS, nTLBPA, AFP, ECBHB. Not VH, LO, XNX, HCX. */
-    { 7, 1, 0, 2 },
-    { 7, 1, 12, 2 },
-    { 7, 1, 20, 3 },
-    { 7, 1, 36, ALL },
-    { 7, 1, 44, 1 },
-    { 7, 1, 48, 1 },
-    { 7, 1, 60, 1 },
-    /* ID_AA64MMFR2_EL1: CnP, UAO, LSM, CCIDX, AT, IDS, TTL, BBM, E0PD. Not IESB, NV, FWB, EVT. */
-    { 7, 2, 0, 1 },
-    { 7, 2, 4, 1 },
-    { 7, 2, 8, 1 },
-    { 7, 2, 20, 1 },
-    { 7, 2, 32, 1 },
-    { 7, 2, 36, 1 },
-    { 7, 2, 48, 1 },
-    { 7, 2, 52, 2 },
-    { 7, 2, 60, 1 },
-    /* AArch32, for 32-bit processes. ID_PFR0 State0-3, CSV2, DIT; ID_PFR1 all but virtualization
-     * and security; ID_DFR0 the debug version; ID_MMFR0-3; ID_ISAR0-6; MVFR0-2; ID_PFR2 CSV3, SSBS;
-     * ID_MMFR4, ID_MMFR5. */
-    { 1, 0, 0, ALL },
-    { 1, 0, 4, ALL },
-    { 1, 0, 8, ALL },
-    { 1, 0, 12, ALL },
-    { 1, 0, 16, 1 },
-    { 1, 0, 24, 1 },
-    { 1, 1, 0, ALL },
-    { 1, 1, 8, ALL },
-    { 1, 1, 16, ALL },
-    { 1, 1, 28, 1 },
-    { 1, 2, 0, 9 },
-    { 1, 2, 8, 9 },
-    { 3, 4, 0, ALL },
-    { 3, 4, 4, ALL },
+/* For each register the largest value of each field that is shown: 4 bits a field, 0 hides it.
+ * `absent`: fields in which 0xf says "not there", and may say so. */
+static const struct {
+    uint8_t crm, op2;
+    uint64_t most, absent;
+} shown[] = {
+    /* ID_AA64PFR0: EL0, EL1, FP, AdvSIMD, GIC, DIT, CSV2 (without the SCXTNUM registers), CSV3.
+     * Not EL2, EL3, RAS, SVE, SEL2, MPAM, AMU, RME. */
+    { 4, 0, 0xf101000001ff0022, 0 },
+    /* ID_AA64PFR1: BT, SSBS. Not MTE, SME, RNDR_trap, NMI, GCS. */
+    { 4, 1, 0x21, 0 },
+    /* ID_AA64DFR0: DebugVer, BRPs, WRPs, CTX_CMPs, DoubleLock. Not trace, PMU, SPE, TRBE. */
+    { 5, 0, 0xf0f0f0f009, 0 },
+    /* ID_AA64ISAR0: all but TME; TLB: the ranges, not more. */
+    { 6, 0, 0xf22ffffff02ffff0, 0 },
+    /* ID_AA64ISAR1: all but XS and LS64. */
+    { 6, 1, 0x00ff11ffff3fffff, 0 },
+    /* ID_AA64ISAR2: WFxT, RPRES, GPA3, APA3, BC, PAC_frac, CLRBHB, CSSC. Not MOPS. */
+    { 6, 2, 0x001000001110ff12, 0 },
+    /* ID_AA64MMFR0: PARange (48 bits at most), ASIDBits, BigEnd, SNSMem, BigEndEL0, TGran16, TGran64
+     * and TGran4 (no 52-bit addresses), ECV without an offset. Not FGT. */
+    { 7, 0, 0x10000000001ffff5, 0xff000000 },
+    /* ID_AA64MMFR1: HAFDBS, HPDS, PAN, ETS, AFP, nTLBPA, ECBHB. Not VH, LO, XNX, HCX. */
+    { 7, 1, 0x100110f000302002, 0 },
+    /* ID_AA64MMFR2: CnP, UAO, LSM, CCIDX, AT, IDS, TTL, BBM, E0PD. Not IESB, NV, FWB, EVT. */
+    { 7, 2, 0x1021001100100111, 0 },
+    /* For 32-bit processes. ID_PFR0: State0-3, CSV2, DIT. ID_PFR1: no virtualization, no security.
+     * ID_DFR0: the debug versions. ID_MMFR0-3, ID_ISAR0-6, ID_MMFR4-5, MVFR0-2: as they are.
+     * ID_PFR2: CSV3, SSBS. */
+    { 1, 0, 0x0101ffff, 0 },
+    { 1, 1, 0x100f0f0f, 0 },
+    { 1, 2, 0x909, 0 },
+    { 3, 4, 0xff, 0 },
 };
 
-/* Registers of which every field is shown: they describe instructions only. */
-static bool all_visible(unsigned crm, unsigned op2)
+static uint64_t limit(uint64_t real, uint64_t most, uint64_t absent)
 {
-    return (crm == 1 && op2 >= 4) || crm == 2 || (crm == 3 && (op2 <= 2 || op2 == 6));
-}
+    uint64_t v = 0;
 
-/* Fields where 0xf says "absent" and any other value means more than a smaller one. */
-static bool is_signed(const struct field *f)
-{
-    return (f->crm == 4 && f->op2 == 0 && (f->lsb == 16 || f->lsb == 20)) ||
-           (f->crm == 7 && f->op2 == 0 && (f->lsb == 24 || f->lsb == 28)) ||
-           (f->crm == 5 && f->lsb == 36);
+    for (unsigned lsb = 0; lsb < 64; lsb += 4) {
+        uint64_t field = real >> lsb & 15, max = most >> lsb & 15;
+        bool keep = field <= max || (field == 15 && (absent >> lsb & 15) != 0);
+
+        v |= (keep ? field : max) << lsb;
+    }
+    return v;
 }
 
 uint64_t idreg_visible(unsigned crm, unsigned op2)
 {
-    uint64_t real = idreg_read(crm, op2);
-    uint64_t shown = 0;
-
-    if (all_visible(crm, op2)) {
-        return real;
+    if ((crm == 1 && op2 >= 4) || crm == 2 || (crm == 3 && (op2 <= 2 || op2 == 6))) {
+        return idreg_read(crm, op2);
     }
-    for (unsigned i = 0; i < sizeof(visible) / sizeof(visible[0]); i++) {
-        const struct field *f = &visible[i];
-
-        if (f->crm != crm || f->op2 != op2) {
-            continue;
+    for (unsigned i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+        if (shown[i].crm == crm && shown[i].op2 == op2) {
+            return limit(idreg_read(crm, op2), shown[i].most, shown[i].absent);
         }
-        uint64_t v = FIELD(real, f->lsb);
-
-        if (v > f->max && !(is_signed(f) && v == 0xf)) {
-            v = f->max;
-        }
-        shown |= v << f->lsb;
     }
-    return shown;
+    return 0;
 }
 
 void caps_read(struct cpu_caps *c)

@@ -44,19 +44,25 @@
 #define TABLE_MAX     (1ul << 20) /* bytes of one real table */
 #define WAIT_NS       200000000ul
 
-enum {
-    CMD_MOVI = 0x01,
-    CMD_INT = 0x03,
-    CMD_CLEAR = 0x04,
-    CMD_SYNC = 0x05,
-    CMD_MAPD = 0x08,
-    CMD_MAPC = 0x09,
-    CMD_MAPTI = 0x0a,
-    CMD_MAPI = 0x0b,
-    CMD_INV = 0x0c,
-    CMD_INVALL = 0x0d,
-    CMD_MOVALL = 0x0e,
-    CMD_DISCARD = 0x0f,
+#define CMD_SYNC 0x05u
+#define CMD_MAPD 0x08u
+#define CMD_MAPC 0x09u
+#define COMMANDS 0x10u
+/* What to check of each command (5.3); 0: not let through (virtual LPIs have numbers above these). */
+enum { KNOWN = 1, DEVICE = 2, OWN = 4, ICID = 8, RD2 = 16, RD3 = 32 };
+static const uint8_t command_checks[COMMANDS] = {
+    [0x01] = KNOWN | DEVICE | OWN | ICID, /* MOVI */
+    [0x03] = KNOWN | DEVICE | OWN,        /* INT */
+    [0x04] = KNOWN | DEVICE,              /* CLEAR */
+    [CMD_SYNC] = KNOWN | RD2,
+    [CMD_MAPD] = KNOWN,
+    [CMD_MAPC] = KNOWN | ICID | RD2,
+    [0x0a] = KNOWN | DEVICE | OWN | ICID, /* MAPTI */
+    [0x0b] = KNOWN | DEVICE | OWN | ICID, /* MAPI */
+    [0x0c] = KNOWN | DEVICE | OWN,        /* INV */
+    [0x0d] = KNOWN | ICID,                /* INVALL */
+    [0x0e] = KNOWN | RD2 | RD3,           /* MOVALL */
+    [0x0f] = KNOWN | DEVICE,              /* DISCARD */
 };
 
 struct its_device { /* a mapped ITT */
@@ -218,60 +224,29 @@ static int map_device(const uint64_t cmd[4])
 static int command(const uint64_t cmd[4])
 {
     uint32_t id = (uint32_t)(cmd[0] >> 32);
-    uint64_t icid = cmd[2] & 0xffff;
-    bool has_device = true, has_icid = false;
+    unsigned code = (unsigned)cmd[0] & 0xff, checks = code < COMMANDS ? command_checks[code] : 0;
+    bool valid = (cmd[2] & VALID) != 0;
 
-    switch (cmd[0] & 0xff) {
-    case CMD_MOVI:
-    case CMD_MAPTI:
-    case CMD_MAPI:
-        has_icid = true;
-        break;
-    case CMD_INT:
-    case CMD_INV:
-        break;
-    case CMD_CLEAR:
-    case CMD_DISCARD:
-        return device_of(id) != NULL ? put_real(cmd) : 0;
-    case CMD_MAPD:
-        if ((cmd[2] & VALID) == 0) {
-            return map_device(cmd); /* always: it gives up what it had */
-        }
-        break;
-    case CMD_MAPC:
-        if ((cmd[2] & VALID) != 0 && !redist_ok(cmd[2])) {
-            return -EINVAL;
-        }
-        has_device = false;
-        has_icid = true;
-        break;
-    case CMD_INVALL:
-        has_device = false;
-        has_icid = true;
-        break;
-    case CMD_SYNC:
-        return redist_ok(cmd[2]) ? put_real(cmd) : -EINVAL;
-    case CMD_MOVALL:
-        return redist_ok(cmd[2]) && redist_ok(cmd[3]) ? put_real(cmd) : -EINVAL;
-    default:
-        return -EPERM; /* virtual LPIs, and what is not known */
+    if (checks == 0) {
+        return -EPERM;
     }
-    if (has_icid && icid >= its.collections) {
+    if (code == CMD_MAPC && !valid) {
+        checks &= ~(unsigned)RD2;
+    }
+    if (((checks & ICID) != 0 && (cmd[2] & 0xffff) >= its.collections) ||
+        ((checks & RD2) != 0 && !redist_ok(cmd[2])) ||
+        ((checks & RD3) != 0 && !redist_ok(cmd[3]))) {
         return -EINVAL;
     }
-    if (has_device) {
-        if (id >= its.devices) {
-            return -EINVAL;
-        }
-        if (of_a_vm(id)) {
-            return -EPERM;
-        }
-        if ((cmd[0] & 0xff) == CMD_MAPD) {
-            return map_device(cmd);
-        }
-        if (device_of(id) == NULL) {
-            return -ENOENT;
-        }
+    /* What only takes away is let through for a device that has gone to a VM. */
+    if (((checks & OWN) != 0 || (code == CMD_MAPD && valid)) && of_a_vm(id)) {
+        return -EPERM;
+    }
+    if (code == CMD_MAPD) {
+        return id < its.devices ? map_device(cmd) : -EINVAL;
+    }
+    if ((checks & DEVICE) != 0 && device_of(id) == NULL) {
+        return -ENOENT;
     }
     return put_real(cmd);
 }

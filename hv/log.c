@@ -138,17 +138,13 @@ static void put_format(const char *fmt, va_list ap)
 
 static void clean_from(uint64_t from)
 {
-    uint64_t n = now->pos - from;
+    uint64_t at = from % LOG_TEXT, n = now->pos - from;
 
-    if (n >= LOG_TEXT) {
-        port_clean(now->text, LOG_TEXT);
-    } else {
-        uint64_t at = from % LOG_TEXT;
-        uint64_t first = n < LOG_TEXT - at ? n : LOG_TEXT - at;
-
-        port_clean(&now->text[at], first);
-        port_clean(now->text, n - first);
+    if (at + n > LOG_TEXT) {
+        at = 0;
+        n = LOG_TEXT;
     }
+    port_clean(&now->text[at], n);
     now->check = check_of(now);
     port_clean(now, 64);
 }

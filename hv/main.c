@@ -9,7 +9,6 @@
 #define MPIDR_AFFINITY 0xff00fffffful
 
 extern char image_start[], image_end[];
-void *memset(void *dst, int c, size_t n);
 
 struct hv hv;
 
@@ -78,37 +77,14 @@ static void init_cpus(void)
 /* The host's kernel: an arm64 Image that the boot loader put into the host's memory. */
 static uint64_t host_kernel(void)
 {
-    char text[32];
-    uint64_t pa = HOST_KERNEL;
+    uint64_t pa = dt_number("tenon.kernel", HOST_KERNEL);
 
-    if (dt_option("tenon.kernel", text, sizeof(text))) {
-        pa = 0;
-        for (const char *p = text + (text[0] == '0' && text[1] == 'x' ? 2 : 0); *p != '\0'; p++) {
-            unsigned digit = (unsigned)*p - '0' < 10 ? (unsigned)*p - '0' : ((unsigned)*p & 7) + 9;
-
-            pa = pa << 4 | (digit & 15);
-        }
-    }
     if ((pa & 0x1fffff) != 0 || pa < hv.host_base || pa - hv.host_base >= hv.host_size ||
         *(const uint32_t *)(pa + 56) != 0x644d5241) {
         port_log("no arm64 Image at %lx", pa);
         port_panic("the host's kernel is not there");
     }
     return pa;
-}
-
-static bool option_is(const char *name, const char *value)
-{
-    char text[32];
-    uint64_t i = 0;
-
-    if (!dt_option(name, text, sizeof(text))) {
-        return false;
-    }
-    while (text[i] == value[i] && value[i] != '\0') {
-        i++;
-    }
-    return text[i] == value[i];
 }
 
 void hv_main(uint64_t dtb)
@@ -124,7 +100,7 @@ void hv_main(uint64_t dtb)
     port_log("Tenon at EL2, device tree at %lx", dtb);
     caps_read(&hv.caps);
     dt_read(dtb, (void *)hv.hyp_base, 0x200000);
-    if (option_is("tenon.panic", "off")) {
+    if (dt_option_is("tenon.panic", "off")) {
         log_set_panic_off();
     }
     init_memory();
@@ -139,7 +115,7 @@ void hv_main(uint64_t dtb)
         hv.caps.pa_bits, hv.caps.vmid_bits, hv.caps.bbm, hv.caps.hafdbs_af, hv.caps.hafdbs_dirty,
         hv.caps.range_tlbi, hv.caps.ttl);
     gic_init();
-    host_init(option_is("tenon.mode-host", "share") ? 1 : 2);
+    host_init(dt_option_is("tenon.mode-host", "share") ? 1 : 2);
     its_init();
     vm_init();
     ctl_init();
@@ -154,7 +130,7 @@ void hv_main(uint64_t dtb)
     dt_write_host(dtb);
     host_cpu_setup();
     port_log("host starts at %lx, device tree at %lx", kernel, dtb);
-    if (!option_is("tenon.uart", "1")) {
+    if (!dt_option_is("tenon.uart", "1")) {
         log_uart(0); /* it is the host's now */
     }
     host_enter(kernel, dtb);

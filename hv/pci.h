@@ -61,7 +61,7 @@ struct pci_func {
     struct pci_bar bar[PCI_BARS];
     uint64_t rom_size;
     bool taken;
-    bool armed; /* reset since the host could last reach its registers */
+    bool armed;    /* reset since the host could last reach its registers */
     owner_t owner; /* OWNER_HOST or who took it */
     /* while taken: as the host had them */
     uint32_t saved_bar[PCI_BARS], saved_rom;

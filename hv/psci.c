@@ -101,22 +101,20 @@ static int64_t affinity_info(uint64_t target, uint64_t level)
 
 static int64_t features(uint32_t fn)
 {
-    switch (fn & ~SMC64) {
-    case PSCI_CPU_SUSPEND:
-    case PSCI_CPU_ON:
-    case PSCI_AFFINITY_INFO:
-        return 0;
-    case PSCI_VERSION:
-    case PSCI_CPU_OFF:
-    case PSCI_MIGRATE_INFO_TYPE:
-    case PSCI_SYSTEM_OFF:
-    case PSCI_SYSTEM_RESET:
-    case PSCI_FEATURES:
-    case SMCCC_VERSION:
-        return (fn & SMC64) == 0 ? 0 : NOT_SUPPORTED;
-    default:
-        return NOT_SUPPORTED;
+    static const uint32_t known[] = {
+        PSCI_VERSION,           PSCI_CPU_SUSPEND,  PSCI_CPU_SUSPEND | SMC64,
+        PSCI_CPU_OFF,           PSCI_CPU_ON,       PSCI_CPU_ON | SMC64,
+        PSCI_AFFINITY_INFO,     PSCI_SYSTEM_OFF,   PSCI_AFFINITY_INFO | SMC64,
+        PSCI_MIGRATE_INFO_TYPE, PSCI_SYSTEM_RESET, PSCI_FEATURES,
+        SMCCC_VERSION,
+    };
+
+    for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (known[i] == fn) {
+            return 0;
+        }
     }
+    return NOT_SUPPORTED;
 }
 
 static int64_t answer(uint32_t fn, const struct regs *r)

@@ -4,7 +4,8 @@
  * VTTBR_EL2, so the tree's is loaded for the time being; only this CPU's EL2 sees that.
  *
  * IPAS2E1IS drops what stage 2 alone cached; combined stage 1 and 2 entries go by VMALLE1IS, after
- * the first has completed. Above a bound one VMALLS12E1IS does both.
+ * the first has completed. Above a bound one VMALLS12E1IS does both. (FEAT_TLBIRANGE would save some
+ * of the first kind; the second drops more in any case.)
  */
 #include "hv.h"
 
@@ -34,38 +35,7 @@ static void tlbi_ipa(uint64_t ipa, uint64_t ttl)
     __asm__ volatile("tlbi ipas2e1is, %0" ::"r"(ipa >> PAGE_SHIFT | ttl << 44) : "memory");
 }
 
-/* TLBI RIPAS2E1IS: BaseADDR [36:0], TTL level [38:37], NUM [43:39], SCALE [45:44], TG [47:46] = 4K.
- * (NUM + 1) << (5 * SCALE + 1) pages. */
-static void tlbi_range(uint64_t ipa, uint64_t num, uint64_t scale, uint64_t level)
-{
-    uint64_t arg =
-        (ipa >> PAGE_SHIFT & ((1ul << 37) - 1)) | level << 37 | num << 39 | scale << 44 | 1ul << 46;
-
-    __asm__ volatile("sys #4, c8, c0, #2, %0" ::"r"(arg) : "memory");
-}
-
-static void one_range(const struct pt_inv *r, bool ttl)
-{
-    uint64_t pages = (r->last - r->ia + 1) >> PAGE_SHIFT;
-    uint64_t level = ttl && r->level <= 3 && !r->tables ? r->level : 0;
-    uint64_t ia = r->ia;
-
-    /* Small scales first: what is left is then a multiple of the next unit. An odd page is rounded
-     * up: forgetting a neighbour is harmless. */
-    pages = (pages + 1) & ~1ul;
-    for (uint64_t scale = 0; scale < 4 && pages != 0; scale++) {
-        uint64_t unit = 2ul << (5 * scale);
-        uint64_t num = scale == 3 ? pages / unit : pages / unit % 32;
-
-        if (num != 0) {
-            tlbi_range(ia, num - 1, scale, level);
-            ia += num * unit << PAGE_SHIFT;
-            pages -= num * unit;
-        }
-    }
-}
-
-/* Operations that the record takes one by one; ~0: too many. */
+/* How far apart the operations for this record are. */
 static uint64_t step_of(const struct pt_inv *r)
 {
     /* With table entries gone, or leaves of unknown sizes, any page may be cached by itself. */
@@ -83,11 +53,8 @@ static void invalidate(struct invalidator *inv, const struct pt_gather *g)
 
     for (uint32_t i = 0; i < g->n; i++) {
         const struct pt_inv *r = &g->inv[i];
-        uint64_t len = r->last - r->ia + 1;
 
-        ops += w->range_tlbi ? 4 : len / step_of(r) + 1;
-        /* 2^37 pages at most in one range operation's four scales. */
-        all = all || (w->range_tlbi ? len > 1ul << 32 : len / step_of(r) > TLB_MAX_OPS);
+        ops += (r->last - r->ia) / step_of(r) + 1;
     }
     if (!all && ops == 0) {
         return;
@@ -102,10 +69,6 @@ static void invalidate(struct invalidator *inv, const struct pt_gather *g)
             const struct pt_inv *r = &g->inv[i];
             uint64_t step = step_of(r);
 
-            if (r->last - r->ia + 1 > step && w->range_tlbi) {
-                one_range(r, w->ttl);
-                continue;
-            }
             uint64_t ttl = w->ttl && r->level <= 3 && !r->tables ? 4u | r->level : 0;
 
             for (uint64_t ia = r->ia & ~(step - 1); ia <= r->last; ia += step) {
@@ -134,6 +97,5 @@ void cpu_walker_init(struct cpu_walker *w, const struct pt *pt, uint16_t vmid)
     w->vtcr |= pt->cfg.live.hw_af ? 1ul << 21 : 0;
     w->vtcr |= pt->cfg.live.hw_dirty ? 1ul << 22 : 0;
     w->vtcr |= hv.caps.vmid_bits == 16 ? 1ul << 19 : 0;
-    w->range_tlbi = hv.caps.range_tlbi;
     w->ttl = hv.caps.ttl;
 }

@@ -301,6 +301,17 @@ static bool fault_ipa(uint64_t esr, uint64_t far, uint64_t *ipa)
     return !(par & 1); /* the guest changed its tables meanwhile: let it try again */
 }
 
+/* A page in change: its converter is on another CPU and done in microseconds. Wait for it here, away
+ * from its locks, but not for ever: the guest must come back to where interrupts reach it. */
+static void wait_for_change(const struct gmem *gm)
+{
+    uint32_t seq = __atomic_load_n(&gm->seq, __ATOMIC_ACQUIRE);
+
+    for (uint32_t i = 0; i < 2000 && (seq & 1) && !gmem_read_retry(gm, seq); i++) {
+        port_relax();
+    }
+}
+
 static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit, uint64_t *value)
 {
     uint64_t far = rd(far_el2), ipa;
@@ -331,6 +342,9 @@ static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit
     }
     __atomic_fetch_add(&v->vm->faults, 1, __ATOMIC_RELAXED);
     err = space_fault(&v->vm->cpu, ipa, access);
+    if (err == -EAGAIN) {
+        wait_for_change(&v->vm->gm);
+    }
     if (err == 0 || err == -EAGAIN) {
         return false;
     }

@@ -71,22 +71,22 @@ host_none:
     dsb nsh
     isb
 
+    /* x2 to x29, to or from a struct regs on the stack. */
+    .altmacro
+    .macro pair op, n, m
+    \op x\n, x\m, [sp, #8 * \n]
+    .endm
+    .macro x2_to_x29 op
+    .set i, 2
+    .rept 14
+    pair \op, %i, %(i + 1)
+    .set i, i + 2
+    .endr
+    .endm
+
     /* x0 and x1 of the interrupted context are on the stack already; the rest to struct regs. */
     .macro save_regs
-    stp x2, x3, [sp, #16]
-    stp x4, x5, [sp, #32]
-    stp x6, x7, [sp, #48]
-    stp x8, x9, [sp, #64]
-    stp x10, x11, [sp, #80]
-    stp x12, x13, [sp, #96]
-    stp x14, x15, [sp, #112]
-    stp x16, x17, [sp, #128]
-    stp x18, x19, [sp, #144]
-    stp x20, x21, [sp, #160]
-    stp x22, x23, [sp, #176]
-    stp x24, x25, [sp, #192]
-    stp x26, x27, [sp, #208]
-    stp x28, x29, [sp, #224]
+    x2_to_x29 stp
     mrs x21, elr_el2
     mrs x22, spsr_el2
     mrs x23, esr_el2
@@ -109,20 +109,7 @@ host_exit:
     ldr x22, [sp, #256]
     msr elr_el2, x21
     msr spsr_el2, x22
-    ldp x2, x3, [sp, #16]
-    ldp x4, x5, [sp, #32]
-    ldp x6, x7, [sp, #48]
-    ldp x8, x9, [sp, #64]
-    ldp x10, x11, [sp, #80]
-    ldp x12, x13, [sp, #96]
-    ldp x14, x15, [sp, #112]
-    ldp x16, x17, [sp, #128]
-    ldp x18, x19, [sp, #144]
-    ldp x20, x21, [sp, #160]
-    ldp x22, x23, [sp, #176]
-    ldp x24, x25, [sp, #192]
-    ldp x26, x27, [sp, #208]
-    ldp x28, x29, [sp, #224]
+    x2_to_x29 ldp
     ldp x0, x1, [sp]
     add sp, sp, #REGS_SIZE
     eret

@@ -42,22 +42,25 @@ void vm_unlock(struct vm *vm)
     port_unlock(&vm->lock);
 }
 
+/* Without the lock: whoever changes the VM looks at its state again, with the lock, after this; and
+ * vm_destroy() looks at the users with the lock before it changes the state. */
 struct vm *vm_get(uint64_t id)
 {
-    struct vm *vm = vm_lock(id, true);
+    struct vm *vm = id < HV_VMS ? &vms[id] : NULL;
 
     if (vm) {
-        vm->users++;
-        vm_unlock(vm);
+        (void)__atomic_add_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) == TN_VM_FREE) {
+            vm_put(vm);
+            vm = NULL;
+        }
     }
     return vm;
 }
 
 void vm_put(struct vm *vm)
 {
-    port_lock(&vm->lock);
-    vm->users--;
-    port_unlock(&vm->lock);
+    (void)__atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
 }
 
 int vm_begin(struct vm *vm, uint32_t states)
@@ -216,6 +219,7 @@ int vm_create(uint64_t bytes, uint64_t flags, uint64_t token, uint64_t *id)
     vm->bound = vm->has_domain = false;
     vm->cursor = 0;
     vm->pending = 0;
+    vm->pending_mask = 0;
     vm->next_id = 1;
     vm->requests = vm->faults = 0;
     vm->console_in = vm->console_out = 0;
@@ -396,6 +400,7 @@ static int dying(struct vm *vm)
     if (vm->bound) {
         memset(vm->request, 0, sizeof(vm->request));
         vm->pending = 0;
+        vm->pending_mask = 0;
         unbind_all(vm);
         vm->bound = false;
         vm->cursor = 0;
@@ -414,7 +419,7 @@ int vm_destroy(struct vm *vm, uint64_t *done, uint64_t *total)
     int err = 0;
 
     port_lock(&vm->lock);
-    if (vm->running || vm->changing || vm->users != 1) {
+    if (vm->running || vm->changing || __atomic_load_n(&vm->users, __ATOMIC_SEQ_CST) != 1) {
         err = -EBUSY;
     }
     for (uint32_t i = 0; i < VM_DEVICES; i++) {
@@ -428,7 +433,8 @@ int vm_destroy(struct vm *vm, uint64_t *done, uint64_t *total)
     if (err == 0) {
         vm->changing = true;
         if (vm->state != TN_VM_DYING) {
-            vm->cursor = 0; /* until now it was the scrubbing's, which may have been left half-way */
+            vm->cursor =
+                0; /* until now it was the scrubbing's, which may have been left half-way */
         }
         vm->state = TN_VM_DYING; /* from here on nothing else is let in */
     }

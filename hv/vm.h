@@ -63,6 +63,7 @@ struct vm {
     struct vm_device device[VM_DEVICES];
     struct vm_request request[TN_GUEST_PENDING_MAX];
     uint32_t pending;
+    uint64_t pending_mask; /* bit id % 64; read without the lock */
     uint64_t next_id, requests;
     uint64_t exits, faults;
     uint64_t report[TN_REPORTS];

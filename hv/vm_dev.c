@@ -128,6 +128,37 @@ static int move_in(struct vm *vm, struct vm_device *d, uint32_t index)
     return err;
 }
 
+/* Each step is marked, so that a return that the hardware stopped half-way can be tried again. */
+static int give_back(struct vm *vm, struct vm_device *d)
+{
+    int err = pci_quiesce(d->bdf);
+
+    if (err != 0) {
+        return err;
+    }
+    if (d->attached) {
+        (void)iommu_detach(&vm->domain, d->sid); /* complete: nothing of it is in flight now */
+        d->attached = false;
+    }
+    if (d->mapped) {
+        unmap_registers(vm, d);
+        d->mapped = false;
+    }
+    err = pci_give_back(d->bdf);
+    if (err != 0) {
+        return err;
+    }
+    show_registers(d);
+    err = iommu_attach(host_domain(), d->sid);
+    if (err != 0) {
+        port_log("device %x: not in the host's domain: blocked", d->bdf);
+    }
+    port_lock(&vm->lock);
+    memset(d, 0, sizeof(*d));
+    port_unlock(&vm->lock);
+    return 0;
+}
+
 static int take_into(struct vm *vm, uint32_t bdf)
 {
     struct vm_device d = { .used = true, .attached = true, .mapped = true, .bdf = bdf };
@@ -166,8 +197,17 @@ static int take_into(struct vm *vm, uint32_t bdf)
     port_lock(&vm->lock);
     vm->device[index] = d;
     port_unlock(&vm->lock);
-    (void)pci_bus_master(bdf, true);
-    return 0;
+    /* Its first enable resets it once more: what the host had set up until its registers left its
+     * trees is gone. Without that it may not stay. */
+    err = pci_bus_master(bdf, true);
+    if (err != 0) {
+        int back = give_back(vm, &vm->device[index]);
+
+        if (back != 0) {
+            port_log("device %x: stays with vm %u, silent: error %u", bdf, vm->id, (uint32_t)-back);
+        }
+    }
+    return err;
 }
 
 int vm_take(struct vm *vm, uint64_t bdf)
@@ -189,37 +229,6 @@ int vm_take(struct vm *vm, uint64_t bdf)
     }
     vm_devices_leave();
     return err;
-}
-
-/* Each step is marked, so that a return that the hardware stopped half-way can be tried again. */
-static int give_back(struct vm *vm, struct vm_device *d)
-{
-    int err = pci_quiesce(d->bdf);
-
-    if (err != 0) {
-        return err;
-    }
-    if (d->attached) {
-        (void)iommu_detach(&vm->domain, d->sid); /* complete: nothing of it is in flight now */
-        d->attached = false;
-    }
-    if (d->mapped) {
-        unmap_registers(vm, d);
-        d->mapped = false;
-    }
-    err = pci_give_back(d->bdf);
-    if (err != 0) {
-        return err;
-    }
-    show_registers(d);
-    err = iommu_attach(host_domain(), d->sid);
-    if (err != 0) {
-        port_log("device %x: not in the host's domain: blocked", d->bdf);
-    }
-    port_lock(&vm->lock);
-    memset(d, 0, sizeof(*d));
-    port_unlock(&vm->lock);
-    return 0;
 }
 
 static struct vm_device *find_device(uint32_t bdf, struct vm **vm)

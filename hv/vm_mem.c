@@ -13,8 +13,12 @@ static struct vm_request *request_find(struct vm *vm, uint64_t id)
 
 static void request_free(struct vm *vm, struct vm_request *r)
 {
+    uint64_t mask = vm->pending_mask & ~(1ull << r->id % TN_GUEST_PENDING_MAX);
+
     memset(r, 0, sizeof(*r));
     vm->pending--;
+    /* Whoever sees the bit clear sees all that the commit did. */
+    __atomic_store_n(&vm->pending_mask, mask, __ATOMIC_RELEASE);
 }
 
 int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace)
@@ -56,6 +60,8 @@ int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, 
         };
         ret = (int64_t)r->id;
         vm->pending++;
+        __atomic_store_n(&vm->pending_mask, vm->pending_mask | 1ull << r->id % TN_GUEST_PENDING_MAX,
+                         __ATOMIC_RELEASE);
         vm->requests++;
     }
     port_unlock(&vm->lock);

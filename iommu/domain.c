@@ -35,7 +35,8 @@ static const char *misfit(const struct iommu *im, const struct pt_config *cfg)
     const struct iommu_caps *c = &im->caps;
 
     if (cfg->format == PT_ARM_S2_4K ? !c->stage2 : !c->stage1) {
-        return cfg->format == PT_ARM_S2_4K ? "the IOMMU has no stage 2" : "the IOMMU has no stage 1";
+        return cfg->format == PT_ARM_S2_4K ? "the IOMMU has no stage 2"
+                                           : "the IOMMU has no stage 1";
     }
     if (cfg->ia_bits > c->ia_bits) {
         return "the tree's input addresses are wider than the IOMMU's";
@@ -125,7 +126,7 @@ int iommu_domain_init(struct iommu *im, struct iommu_domain *d, struct space *sp
     if (misfit(im, &space->pt.cfg) != NULL) {
         return -EOPNOTSUPP;
     }
-    *d = (struct iommu_domain){.im = im, .space = space, .owner = owner};
+    *d = (struct iommu_domain){ .im = im, .space = space, .owner = owner };
     d->tag = vmid >= 0 ? (uint16_t)vmid : 0; /* 0: the driver chooses */
     d->stage1 = space->pt.cfg.format == PT_ARM_S1_4K;
     port_lock(&im->lock);
@@ -136,7 +137,7 @@ int iommu_domain_init(struct iommu *im, struct iommu_domain *d, struct space *sp
         return err;
     }
     d->driver = d->inv;
-    d->inv = (struct invalidator){.issue = domain_issue, .wait = domain_wait};
+    d->inv = (struct invalidator){ .issue = domain_issue, .wait = domain_wait };
     err = space_add_walker(space, &d->inv);
     if (err != 0) {
         port_lock(&im->lock);
@@ -234,7 +235,7 @@ int iommu_attach(struct iommu_domain *d, uint32_t sid)
         err = enter(d, sid);
     }
     if (err == 0) {
-        *slot = (struct iommu_stream){.sid = sid, .domain = d};
+        *slot = (struct iommu_stream){ .sid = sid, .domain = d };
     }
     port_unlock(&im->lock);
     return err;

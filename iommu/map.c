@@ -70,7 +70,7 @@ static uint64_t collect(struct space *s, uint64_t iova, uint64_t last, struct ru
         } else if (*nruns == RUNS) {
             break;
         } else {
-            run[(*nruns)++] = (struct run){.pa = leaf.oa, .n = n};
+            run[(*nruns)++] = (struct run){ .pa = leaf.oa, .n = n };
         }
         covered = leaf.last;
     }

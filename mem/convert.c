@@ -156,20 +156,22 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
     c->from = gmem_state(gm, c->page);
     bool is_shared = c->from != GMEM_PRIVATE;
 
-    if (gmem_run_end(gm, c->page) < c->page + c->n) {
+    uint64_t end = c->page + c->n;
+
+    if (gmem_run_until(gm, c->page, end) < end) {
         /* Shared in two ways is still "shared already" when that is what was asked for. */
         uint64_t p = c->page;
 
-        while (p < c->page + c->n && (gmem_state(gm, p) != GMEM_PRIVATE) == is_shared) {
-            p = gmem_run_end(gm, p);
+        while (p < end && (gmem_state(gm, p) != GMEM_PRIVATE) == is_shared) {
+            p = gmem_run_until(gm, p, end);
         }
-        return p >= c->page + c->n && is_shared == to_shared ? -EALREADY : -EINVAL;
+        return p == end && is_shared == to_shared ? -EALREADY : -EINVAL;
     }
     if (is_shared == to_shared) {
         return -EALREADY;
     }
-    c->to = !to_shared ? GMEM_PRIVATE
-                       : (policy == GMEM_INPLACE ? GMEM_SHARED_INPLACE : GMEM_SHARED);
+    c->to =
+        !to_shared ? GMEM_PRIVATE : (policy == GMEM_INPLACE ? GMEM_SHARED_INPLACE : GMEM_SHARED);
     return 0;
 }
 
@@ -191,7 +193,7 @@ static int prepare_all(const struct gmem_change *c)
 int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
                  enum gmem_policy policy)
 {
-    struct gmem_change c = {.gm = gm, .page = page, .n = n};
+    struct gmem_change c = { .gm = gm, .page = page, .n = n };
 
     port_lock(&gm->lock);
     int err = decide(&c, to_shared, policy);

@@ -9,10 +9,10 @@ struct frame_table frame_all;
 
 void frames_init(uint64_t base, uint64_t npages, struct frame *table, owner_t owner)
 {
-    frame_all = (struct frame_table){.base = base, .n = npages, .frame = table};
+    frame_all = (struct frame_table){ .base = base, .n = npages, .frame = table };
     frame_pools_reset();
     for (uint64_t i = 0; i < npages; i++) {
-        table[i] = (struct frame){.owner = owner};
+        table[i] = (struct frame){ .owner = owner };
     }
 }
 
@@ -42,7 +42,7 @@ struct frame frame_get(uint64_t pa)
 void frames_set_owner(uint64_t pa, uint64_t n, owner_t owner)
 {
     for (uint64_t i = 0; i < n; i++) {
-        *frame_at(pa + (i << PAGE_SHIFT)) = (struct frame){.owner = owner};
+        *frame_at(pa + (i << PAGE_SHIFT)) = (struct frame){ .owner = owner };
     }
 }
 
@@ -60,8 +60,7 @@ static int range_check(uint64_t pa, uint64_t n)
 
 static bool settled(const struct frame *f)
 {
-    return (f->flags & (FRAME_TABLE | FRAME_DIRTY | FRAME_HELD)) == 0 &&
-           f->state != FRAME_POISONED;
+    return (f->flags & (FRAME_TABLE | FRAME_DIRTY | FRAME_HELD)) == 0 && f->state != FRAME_POISONED;
 }
 
 static bool pinned(const struct frame *f)

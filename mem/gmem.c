@@ -50,10 +50,10 @@ int gmem_create(struct gmem *gm, owner_t owner, uint64_t npages, bool separate)
         owner == OWNER_NONE) {
         return -EINVAL;
     }
-    *gm = (struct gmem){.owner = owner, .npages = npages, .separate = separate};
+    *gm = (struct gmem){ .owner = owner, .npages = npages, .separate = separate };
     gm->meta_pages = meta_pages(nchunks);
 
-    struct pt_pool states = {0};
+    struct pt_pool states = { 0 };
     uint32_t nstates = (uint32_t)((npages * 2 + PAGE_SIZE * 8 - 1) / (PAGE_SIZE * 8));
     uint64_t meta = frame_tables_root(gm->meta_pages);
 
@@ -119,13 +119,9 @@ static uint64_t chunk_run(const struct gmem *gm, uint64_t i, uint64_t off, bool 
     uint64_t n = gmem_nchunks(gm);
     uint64_t first = (i < n ? i : i - n) * CHUNK_PAGES;
     enum gmem_state lent_state = i < n ? GMEM_SHARED_INPLACE : GMEM_SHARED;
-    uint64_t end = gmem_run_end(gm, first + off);
 
     *lent = gmem_state(gm, first + off) == lent_state;
-    if (end > first + CHUNK_PAGES) {
-        end = first + CHUNK_PAGES;
-    }
-    return end - first - off;
+    return gmem_run_until(gm, first + off, first + CHUNK_PAGES) - first - off;
 }
 
 static void unhold_chunk(const struct gmem *gm, uint64_t i, uint64_t upto)
@@ -287,8 +283,9 @@ void gmem_unfollow(struct gmem *gm, struct follower *f)
 
 void gmem_hint(struct gmem *gm, const struct follower *from, uint64_t page)
 {
-    if (__atomic_load_n(&gm->hinters, __ATOMIC_RELAXED) == 0) {
-        return;
+    if (__atomic_load_n(&gm->hinters, __ATOMIC_RELAXED) == 0 ||
+        (__atomic_load_n(&gm->seq, __ATOMIC_RELAXED) & 1) != 0) {
+        return; /* nobody to tell; or a change is under way: a fault does not wait for its hint */
     }
     port_lock(&gm->lock);
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {

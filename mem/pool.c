@@ -51,14 +51,15 @@ int frame_pool_add_tables(uint64_t pa, uint64_t n)
     for (uint64_t i = 0; i < n; i++) {
         uint64_t p = pa + (i << PAGE_SHIFT);
 
-        *frame_at(p) = (struct frame){.owner = OWNER_HYP, .flags = FRAME_TABLE};
+        *frame_at(p) = (struct frame){ .owner = OWNER_HYP, .flags = FRAME_TABLE };
         memset(port_va(p), 0, PAGE_SIZE);
         port_clean(port_va(p), PAGE_SIZE);
     }
     struct table_region *r = &pools.table[pools.ntable];
 
     *r = (struct table_region){
-        .pa = pa + (own << PAGE_SHIFT), .n = n - own, .free = n - own, .words = port_va(pa)};
+        .pa = pa + (own << PAGE_SHIFT), .n = n - own, .free = n - own, .words = port_va(pa)
+    };
     for (uint64_t i = 0; i < r->n; i++) {
         r->words[i / 64] |= 1ull << (i % 64);
     }
@@ -223,7 +224,7 @@ static void give_chunk(struct chunk_region *r, uint64_t i, uint32_t flags)
     struct frame *f = frame_at(r->pa + (i << CHUNK_SHIFT));
 
     for (uint64_t k = 0; k < CHUNK_PAGES; k++) {
-        f[k] = (struct frame){.owner = OWNER_NONE, .flags = flags & 0xfu};
+        f[k] = (struct frame){ .owner = OWNER_NONE, .flags = flags & 0xfu };
     }
     r->free++;
     if (i < r->hint) {
@@ -256,7 +257,7 @@ int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
             return -ENOSPC;
         }
         r = &pools.chunk[pools.nchunk++];
-        *r = (struct chunk_region){.pa = pa, .n = nchunks};
+        *r = (struct chunk_region){ .pa = pa, .n = nchunks };
     }
     for (uint64_t i = 0; i < nchunks; i++) {
         give_chunk(r, ((pa - r->pa) >> CHUNK_SHIFT) + i, dirty ? FRAME_DIRTY : 0);

@@ -86,12 +86,12 @@ static bool chunk_uniform(const struct gmem *gm, uint64_t k, enum gmem_state *s)
     return true;
 }
 
-uint64_t gmem_run_end(const struct gmem *gm, uint64_t page)
+uint64_t gmem_run_until(const struct gmem *gm, uint64_t page, uint64_t end)
 {
     enum gmem_state s = gmem_state(gm, page);
     uint64_t p = page + 1;
 
-    while (p < gm->npages) {
+    while (p < end) {
         enum gmem_state c;
 
         if (p % CHUNK_PAGES == 0 && chunk_uniform(gm, p / CHUNK_PAGES, &c)) {
@@ -105,11 +105,17 @@ uint64_t gmem_run_end(const struct gmem *gm, uint64_t page)
 
         diff >>= p % PER_WORD * 2;
         if (diff != 0) {
-            return p + (uint64_t)__builtin_ctzll(diff) / 2;
+            p += (uint64_t)__builtin_ctzll(diff) / 2;
+            return p < end ? p : end;
         }
         p += PER_WORD - p % PER_WORD;
     }
-    return gm->npages;
+    return end;
+}
+
+uint64_t gmem_run_end(const struct gmem *gm, uint64_t page)
+{
+    return gmem_run_until(gm, page, gm->npages);
 }
 
 bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view)

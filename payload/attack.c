@@ -119,7 +119,7 @@ void attack_wild(void)
     /* system registers that are not a VM's: interrupt controller, PMU, SVE, physical timer */
     PROVOKE("mrs x9, S3_0_C4_C6_0");    /* ICC_PMR_EL1 */
     PROVOKE("msr S3_0_C12_C11_5, xzr"); /* ICC_SGI1R_EL1 */
-    PROVOKE("mrs x9, S3_0_C12_C12_5");  /* ICC_SRE_EL1 */
+    PROVOKE("mrs x9, S3_0_C12_C12_0");  /* ICC_IAR1_EL1 */
     PROVOKE("msr S3_3_C9_C12_0, xzr");  /* PMCR_EL0 */
     PROVOKE("mrs x9, S3_0_C1_C2_0");    /* ZCR_EL1 */
     PROVOKE("mrs x9, S3_4_C1_C1_0");    /* HCR_EL2 */

@@ -20,6 +20,8 @@
 #define CLUSTER 24u        /* jobs in the same 2M, one after the other */
 #define EPOCH 8192u        /* conversions until all is private again for a moment (1G leaves merge) */
 #define SOLO 4u            /* jobs that then run alone */
+#define POLL_PER_MS 4u      /* how often to ask what is pending */
+#define WARM 12u           /* pending pages read before each poll */
 #define COMMAND_MS 30000u  /* a command that takes longer is lost */
 #define MIX 0x9e3779b97f4a7c15ull
 
@@ -292,8 +294,6 @@ static bool device_step(bool more)
 
 static void job_settle(uint32_t bit);
 
-static void job_confirmed(struct job *j);
-
 static void job_request(struct job *j)
 {
     int64_t id;
@@ -325,9 +325,6 @@ static void job_request(struct job *j)
     }
     if (waiting[id % 64]) {
         job_settle((uint32_t)(id % 64)); /* committed since collect(): its number's place is free */
-    }
-    if (waiting[id % 64]) { /* its place is ours: that one was committed since we last looked */
-        job_confirmed(&jobs[waiting[id % 64] - 1]);
     }
     j->id = (uint64_t)id;
     j->step = WAITING;
@@ -472,13 +469,15 @@ static bool job_new(bool inplace)
 static void collect(void)
 {
     struct call k = { { TN_GUEST_PENDING } };
+    static uint32_t warm;
     uint64_t mask;
 
-    /* What is about to change stays in this CPU's TLB to the last moment (either copy may answer):
-     * a translation that outlives the commit is then used by the checks that follow. */
-    for (uint32_t bit = 0; bit < 64; bit++) {
-        if (waiting[bit]) {
-            (void)page_at(jobs[waiting[bit] - 1].page)[0];
+    /* What is about to change stays in this CPU's TLB to the last moment (either copy may answer): a
+     * translation that outlives the commit is then used by the checks that follow. Some of them each
+     * time: a page that is in change just now keeps this CPU waiting. */
+    for (uint32_t i = 0; i < WARM; i++, warm++) {
+        if (waiting[warm % 64]) {
+            (void)page_at(jobs[waiting[warm % 64] - 1].page)[0];
         }
     }
     hvc(&k);
@@ -513,8 +512,12 @@ static void start_jobs(bool inplace)
 
 static void conversion_step(bool inplace)
 {
-    if (outstanding) {
+    static uint64_t next;
+    uint64_t now = ticks();
+
+    if (outstanding && now >= next) {
         collect();
+        next = now + ticks_per_ms() / POLL_PER_MS;
     }
     start_jobs(inplace);
     for (uint32_t i = 0; i < MAX_JOBS && outstanding < TN_GUEST_PENDING_MAX; i++) {

@@ -40,7 +40,7 @@ static void check_leaf(const struct pt_leaf *leaf, owner_t user, struct space_au
 void space_audit(struct space *s, owner_t user, space_audit_fn device, void *ctx,
                  struct space_audit *a)
 {
-    struct pt_table_iter it = {0};
+    struct pt_table_iter it = { 0 };
     struct pt_leaf leaf;
     uint64_t table;
     uint64_t last = ((uint64_t)1 << s->pt.cfg.ia_bits) - 1;
@@ -64,7 +64,7 @@ void space_audit(struct space *s, owner_t user, space_audit_fn device, void *ctx
     }
     while (pt_next_table(&s->pt, &it, &table)) {
         a->tables++;
-        struct frame f = {0};
+        struct frame f = { 0 };
 
         if (frame_valid(table)) {
             f = frame_get(table);

@@ -90,9 +90,8 @@ static uint64_t next_run(const struct binding *b, uint64_t p, uint64_t end, bool
         if (b->view == VIEW_GUEST ? moved(t) != moved(s) : t != s) {
             break;
         }
-        uint64_t stop = gmem_run_end(gm, q);
+        uint64_t stop = gmem_run_until(gm, q, end);
 
-        stop = stop < end ? stop : end;
         /* Through the chunks of this run, as long as they are neighbours. */
         while (q < stop) {
             if (q != p && q % CHUNK_PAGES == 0 &&
@@ -118,8 +117,8 @@ int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *po
         }
         uint64_t pa = gmem_frame(gm, p);
         uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, p) : pa;
-        int err = pt_map(&b->space->pt, ia, pa, (q - p) << PAGE_SHIFT, b->prot, binding_cap(b),
-                         pool);
+        int err =
+            pt_map(&b->space->pt, ia, pa, (q - p) << PAGE_SHIFT, b->prot, binding_cap(b), pool);
 
         if (err != 0) {
             return err;
@@ -235,18 +234,16 @@ static bool place_taken(const struct binding *b)
                 continue;
             }
             /* The same object twice is an overlap with itself. */
-            if (o->view == VIEW_HOST ? o->f.gm == gm
-                                     : binding_overlaps(o, gm->priv[k],
-                                                        gm->priv[k] + (CHUNK_SIZE - 1)) ||
-                                           (gm->separate &&
-                                            binding_overlaps(o, gm->shared[k],
-                                                             gm->shared[k] + (CHUNK_SIZE - 1)))) {
+            if (o->view == VIEW_HOST
+                    ? o->f.gm == gm
+                    : binding_overlaps(o, gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1)) ||
+                          (gm->separate &&
+                           binding_overlaps(o, gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1)))) {
                 return true;
             }
         }
         if (space_mapped(s, gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1)) ||
-            (gm->separate &&
-             space_mapped(s, gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1)))) {
+            (gm->separate && space_mapped(s, gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1)))) {
             return true;
         }
     }
@@ -283,9 +280,8 @@ static int check_args(const struct space *s, const struct gmem *gm, const struct
     if (b->first >= gm->npages || b->n > gm->npages - b->first) {
         return -EFAULT;
     }
-    if (b->view == VIEW_GUEST &&
-        (b->ia + (binding_bytes(b) - 1) < b->ia ||
-         (b->ia + (binding_bytes(b) - 1)) >> s->pt.cfg.ia_bits != 0)) {
+    if (b->view == VIEW_GUEST && (b->ia + (binding_bytes(b) - 1) < b->ia ||
+                                  (b->ia + (binding_bytes(b) - 1)) >> s->pt.cfg.ia_bits != 0)) {
         return -ERANGE;
     }
     for (uint64_t k = 0; b->view == VIEW_HOST && k < gmem_nchunks(gm); k++) {
@@ -302,7 +298,7 @@ static int check_args(const struct space *s, const struct gmem *gm, const struct
 /* Fills the slot's tree part; on error nothing is left. Lock held alone. */
 static int fill(struct binding *b)
 {
-    struct pt_pool pool = {0};
+    struct pt_pool pool = { 0 };
     uint32_t need = b->prefill ? need_now(b) : 0;
     int err = frame_tables_reserve(&pool, need);
 
@@ -328,9 +324,14 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
                uint64_t n, uint32_t prot, bool prefill)
 {
     struct binding *b = NULL;
-    struct binding want = {.space = s, .view = view, .ia = view == VIEW_GUEST ? ia : 0,
-                           .first = first, .n = n, .prot = prot, .prefill = prefill,
-                           .f = {.ops = &binding_ops, .gm = gm, .wants_hint = !prefill}};
+    struct binding want = { .space = s,
+                            .view = view,
+                            .ia = view == VIEW_GUEST ? ia : 0,
+                            .first = first,
+                            .n = n,
+                            .prot = prot,
+                            .prefill = prefill,
+                            .f = { .ops = &binding_ops, .gm = gm, .wants_hint = !prefill } };
 
     if (s->kind == SPACE_IO) {
         want.prot |= PT_USER; /* a device is no privileged agent */
@@ -358,7 +359,7 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
         err = place_taken(b) ? -EEXIST : fill(b);
         if (err != 0) {
             frame_tables_release(&b->reserve);
-            *b = (struct binding){0};
+            *b = (struct binding){ 0 };
         } else {
             s->use = SPACE_FOLLOWS;
             gmem_follow_locked(gm, &b->f);
@@ -385,7 +386,7 @@ int space_unbind(struct space *s, struct gmem *gm)
         space_flush(s, &b->gather);
         frame_tables_release(&b->reserve);
         gmem_unfollow_locked(gm, &b->f);
-        *b = (struct binding){0};
+        *b = (struct binding){ 0 };
         err = 0;
     }
     space_unlock(s);

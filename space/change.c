@@ -24,8 +24,7 @@ static bool concerns(const struct binding *b, const struct gmem_change *c, uint6
     if (from >= end) {
         return false;
     }
-    if (b->view == VIEW_GUEST &&
-        (c->from == GMEM_SHARED_INPLACE || c->to == GMEM_SHARED_INPLACE)) {
+    if (b->view == VIEW_GUEST && (c->from == GMEM_SHARED_INPLACE || c->to == GMEM_SHARED_INPLACE)) {
         return false;
     }
     *page = from;
@@ -79,7 +78,7 @@ static bool next_piece(const struct binding *b, const struct gmem_change *c, str
 
 static void trim(struct binding *b, uint32_t keep)
 {
-    struct pt_pool back = {0};
+    struct pt_pool back = { 0 };
 
     while (b->reserve.count > keep) {
         pt_pool_push(&back, pt_pool_pop(&b->reserve));
@@ -93,7 +92,7 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
     struct space *s = b->space;
-    struct piece p = {0};
+    struct piece p = { 0 };
 
     if (!concerns(b, c, &p.page, &p.n)) {
         return 0;
@@ -129,7 +128,7 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
 static void change_cancel(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
-    struct piece p = {0};
+    struct piece p = { 0 };
 
     if (concerns(b, c, &p.page, &p.n)) {
         trim(b, b->kept);
@@ -142,7 +141,7 @@ static void change_cancel(struct follower *f, const struct gmem_change *c)
 static void widen(struct binding *b, struct piece *p)
 {
     struct space *s = b->space;
-    struct pt_leaf lo = {0}, hi = {0};
+    struct pt_leaf lo = { 0 }, hi = { 0 };
     uint64_t last = p->ia + (p->len - 1);
     uint64_t from = p->ia;
 
@@ -198,7 +197,7 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
     struct space *s = b->space;
-    struct piece p = {0};
+    struct piece p = { 0 };
 
     b->issued = false;
     if (!concerns(b, c, &p.page, &p.n) || !loses(b, c)) {
@@ -265,18 +264,17 @@ static void put_back(struct binding *b, uint64_t page, uint64_t n)
         return;
     }
     /* Windows: leaves end with their chunk. The rest of the first and last chunk, where a hole is. */
-    uint64_t chunk[2] = {page & ~(CHUNK_PAGES - 1), (end - 1) & ~(CHUNK_PAGES - 1)};
+    uint64_t chunk[2] = { page & ~(CHUNK_PAGES - 1), (end - 1) & ~(CHUNK_PAGES - 1) };
 
     for (unsigned i = 0; i < (chunk[0] == chunk[1] ? 1u : 2u); i++) {
         uint64_t last = chunk[i] + CHUNK_PAGES - 1;
 
         for (uint64_t q = chunk[i]; q <= last; q++) {
             uint64_t pa = gmem_frame(b->f.gm, q);
-            struct pt_leaf leaf = {0};
+            struct pt_leaf leaf = { 0 };
 
-            if (q >= b->first && q - b->first < b->n &&
-                gmem_state(b->f.gm, q) != GMEM_PRIVATE && pt_lookup(&s->pt, pa, &leaf) == 0 &&
-                !leaf.present) {
+            if (q >= b->first && q - b->first < b->n && gmem_state(b->f.gm, q) != GMEM_PRIVATE &&
+                pt_lookup(&s->pt, pa, &leaf) == 0 && !leaf.present) {
                 map_or_die(b, q, 1);
             }
         }
@@ -377,8 +375,8 @@ static void change_settle(struct follower *f, const struct gmem_change *c)
     struct space *s = b->space;
     uint64_t page, n;
 
-    if (concerns(b, c, &page, &n) && gains(b, c) &&
-        (b->view == VIEW_HOST || binding_big(b)) && space_leaf_ok(s, SIZE_2M)) {
+    if (concerns(b, c, &page, &n) && gains(b, c) && (b->view == VIEW_HOST || binding_big(b)) &&
+        space_leaf_ok(s, SIZE_2M)) {
         uint64_t gig = ~0ull;
 
         for (uint64_t q = page & ~(CHUNK_PAGES - 1); q < page + n; q += CHUNK_PAGES) {

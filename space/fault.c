@@ -47,7 +47,7 @@ static int install(struct binding *b, uint64_t ia, uint64_t page, struct pt_pool
     static const struct {
         uint64_t size;
         uint8_t level;
-    } sizes[] = {{SIZE_1G, 1}, {SIZE_2M, 2}, {PAGE_SIZE, 3}};
+    } sizes[] = { { SIZE_1G, 1 }, { SIZE_2M, 2 }, { PAGE_SIZE, 3 } };
     struct space *s = b->space;
     int err = -EEXIST;
 
@@ -116,7 +116,7 @@ static int fault_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
 
 int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
 {
-    struct pt_pool pool = {0};
+    struct pt_pool pool = { 0 };
     struct binding *hit = NULL;
     struct gmem *gm = NULL;
     uint64_t page = 0;

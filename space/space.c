@@ -16,7 +16,7 @@ int space_init(struct space *s, enum space_kind kind, const struct pt_config *cf
     if (root == 0) {
         return -ENOMEM;
     }
-    *s = (struct space){.kind = kind};
+    *s = (struct space){ .kind = kind };
     int err = pt_init(&s->pt, cfg, root);
 
     if (err != 0) {
@@ -146,7 +146,7 @@ static bool bound(const struct space *s, uint64_t ia, uint64_t len)
 
 int space_map_raw(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot)
 {
-    struct pt_pool pool = {0};
+    struct pt_pool pool = { 0 };
     uint32_t need = 0;
 
     space_lock(s);
@@ -203,7 +203,7 @@ int space_map(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint32_t 
  */
 static int unmap_stalling(struct space *s, uint64_t ia, uint64_t len, struct pt_pool *pool)
 {
-    struct pt_leaf lo = {0}, hi = {0};
+    struct pt_leaf lo = { 0 }, hi = { 0 };
     struct pt_gather g;
     uint64_t last = ia + (len - 1);
 
@@ -236,7 +236,7 @@ static int unmap_stalling(struct space *s, uint64_t ia, uint64_t len, struct pt_
 /* Does a leaf cross an end of the range? Else no table is needed, and nothing can fail. */
 static bool crossed(const struct space *s, uint64_t ia, uint64_t len)
 {
-    struct pt_leaf lo = {0}, hi = {0};
+    struct pt_leaf lo = { 0 }, hi = { 0 };
     uint64_t last = ia + (len - 1);
 
     (void)pt_lookup(&s->pt, ia, &lo);
@@ -273,7 +273,7 @@ static int cut_now(struct space *s, uint64_t ia, uint64_t len, struct pt_pool *p
 
 int space_cut_raw(struct space *s, uint64_t ia, uint64_t len)
 {
-    struct pt_pool pool = {0};
+    struct pt_pool pool = { 0 };
 
     space_lock(s);
     int err = bound(s, ia, len) ? -EBUSY : pt_cut_check(&s->pt, ia, len);
@@ -291,7 +291,7 @@ int space_cut_raw(struct space *s, uint64_t ia, uint64_t len)
 
 int space_unmap_raw(struct space *s, uint64_t ia, uint64_t len)
 {
-    struct pt_pool pool = {0};
+    struct pt_pool pool = { 0 };
     struct pt_gather g;
     bool issued = false;
 

@@ -45,7 +45,7 @@ void ts_refill(void)
 
 struct ts_frames ts_frames(void)
 {
-    struct ts_frames s = {.n = frames_count()};
+    struct ts_frames s = { .n = frames_count() };
 
     s.f = malloc(s.n * sizeof(*s.f));
     assert_non_null(s.f);
@@ -82,9 +82,9 @@ void ts_frames_same(struct ts_frames *old, uint32_t ignore)
 
 struct frame ts_frame(owner_t owner, owner_t borrower)
 {
-    return (struct frame){.owner = owner,
-                          .borrower = borrower,
-                          .state = borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED};
+    return (struct frame){ .owner = owner,
+                           .borrower = borrower,
+                           .state = borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED };
 }
 
 void ts_frame_is(uint64_t pa, struct frame want)
@@ -110,13 +110,15 @@ static void walker_issue(struct invalidator *inv, const struct pt_gather *g)
         const struct pt_inv *r = &g->inv[i];
         uint8_t hint = r->level == PT_LEVEL_ANY ? 0 : r->level;
         struct model_inv m =
-            s1 ? model_inv_s1(w->ctx.vmid, w->ctx.asid, r->ia, r->last - r->ia + 1, hint, !r->tables)
+            s1 ? model_inv_s1(w->ctx.vmid, w->ctx.asid, r->ia, r->last - r->ia + 1, hint,
+                              !r->tables)
                : model_inv_s2(w->ctx.vmid, r->ia, r->last - r->ia + 1, hint, !r->tables);
 
         model_tlb_invalidate(w->tlb, &m);
     }
     if (g->all) {
-        struct model_inv m = {.kind = s1 ? MODEL_INV_S1_VMID : MODEL_INV_VMID, .vmid = w->ctx.vmid};
+        struct model_inv m = { .kind = s1 ? MODEL_INV_S1_VMID : MODEL_INV_VMID,
+                               .vmid = w->ctx.vmid };
 
         model_tlb_invalidate(w->tlb, &m);
     }
@@ -139,10 +141,9 @@ static void walker_wait(struct invalidator *inv)
 
 static void report(struct ts *t, const struct hosted_store *s)
 {
-    struct model_store m = {.entry = port_pa(s->e),
-                            .old = s->old,
-                            .value = s->new,
-                            .atomic = s->kind == HOSTED_CAS};
+    struct model_store m = {
+        .entry = port_pa(s->e), .old = s->old, .value = s->new, .atomic = s->kind == HOSTED_CAS
+    };
 
     for (unsigned i = 0; i < TS_TREES; i++) {
         if (t->tree[i].live != NULL) {
@@ -197,8 +198,9 @@ static void hook_clean(void *ctx, const void *va, size_t len)
     }
 }
 
-static const struct hosted_hook hook = {
-    .before = hook_before, .after = hook_after, .clean = hook_clean};
+static const struct hosted_hook hook = { .before = hook_before,
+                                         .after = hook_after,
+                                         .clean = hook_clean };
 
 /* ---- trees ---- */
 
@@ -209,7 +211,7 @@ struct pt_config ts_config(enum pt_format format, uint8_t bbm, bool stalls)
         .ia_bits = format == PT_ARM_S2_4K ? 40 : 39,
         .oa_bits = 40,
         .start_level = 1,
-        .live = {.bbm = bbm, .hw_af = true, .hw_dirty = false, .stalls = stalls},
+        .live = { .bbm = bbm, .hw_af = true, .hw_dirty = false, .stalls = stalls },
     };
 }
 
@@ -234,12 +236,12 @@ struct ts_tree *ts_tree(struct ts *t, unsigned i, const char *name, unsigned who
             continue;
         }
         tree->nw++;
-        *w = (struct ts_walker){.tree = tree,
-                                .inv = {.issue = walker_issue, .wait = walker_wait},
-                                .ctx = {.walk = tp_walk_cfg(&tree->s.pt),
-                                        .mem = &mem,
-                                        .vmid = (uint16_t)(i + 1),
-                                        .asid = (uint16_t)(cfg->format == PT_ARM_S1_4K)}};
+        *w = (struct ts_walker){ .tree = tree,
+                                 .inv = { .issue = walker_issue, .wait = walker_wait },
+                                 .ctx = { .walk = tp_walk_cfg(&tree->s.pt),
+                                          .mem = &mem,
+                                          .vmid = (uint16_t)(i + 1),
+                                          .asid = (uint16_t)(cfg->format == PT_ARM_S1_4K) } };
         w->tlb = model_tlb_new(&(struct model_tlb_cfg){
             .mode = smmu ? MODEL_TLB_NEVER_EVICTS : MODEL_TLB_RANDOM,
             .apply = smmu ? MODEL_APPLY_AT_SYNC : MODEL_APPLY_RANDOM,
@@ -250,11 +252,11 @@ struct ts_tree *ts_tree(struct ts *t, unsigned i, const char *name, unsigned who
         assert_non_null(w->tlb);
         assert_int_equal(space_add_walker(&tree->s, &w->inv), 0);
     }
-    tree->live = model_live_new(&(struct model_live_cfg){.walk = tree->w[0].ctx.walk,
-                                                         .mem = &mem,
-                                                         .vmid = tree->w[0].ctx.vmid,
-                                                         .asid = tree->w[0].ctx.asid,
-                                                         .agents = (uint8_t)tree->nw});
+    tree->live = model_live_new(&(struct model_live_cfg){ .walk = tree->w[0].ctx.walk,
+                                                          .mem = &mem,
+                                                          .vmid = tree->w[0].ctx.vmid,
+                                                          .asid = tree->w[0].ctx.asid,
+                                                          .agents = (uint8_t)tree->nw });
     assert_non_null(tree->live);
     for (unsigned k = 0; k < tree->nw; k++) {
         assert_true(model_tlb_on_completed(tree->w[k].tlb, model_live_completed,
@@ -433,7 +435,7 @@ uint64_t ts_at(const struct ts_tree *tree, uint64_t ia, unsigned *shift)
     struct model_xlat x;
     enum model_fault fault =
         model_walk(&tree->w[0].ctx.walk, &mem, ia,
-                   (struct model_access){.what = MODEL_R, .user = true, .peek = true}, &x);
+                   (struct model_access){ .what = MODEL_R, .user = true, .peek = true }, &x);
 
     tp_assert(fault == MODEL_OK || fault == MODEL_FAULT_TRANSLATION, "%s: walk of %#lx: %s\n",
               tree->name, (unsigned long)ia, model_fault_name(fault));
@@ -458,8 +460,7 @@ void ts_judge(struct ts *t)
         tp_assert(v == MODEL_V_OK, "%s: audit: %s\n", tree->name, model_verdict_name(v));
         for (unsigned k = 0; k < tree->nw; k++) {
             v = model_tlb_check(tree->w[k].tlb, &tree->w[k].ctx);
-            tp_assert(v == MODEL_V_OK, "%s: walker %u: %s\n", tree->name, k,
-                      model_verdict_name(v));
+            tp_assert(v == MODEL_V_OK, "%s: walker %u: %s\n", tree->name, k, model_verdict_name(v));
         }
     }
 }
@@ -535,8 +536,8 @@ static void check_host(struct ts *t, const struct ts_tree *tree)
 void ts_check(struct ts *t)
 {
     /* What the counts and tables of every tree, reserves included, add up to. */
-    uint64_t tables = frame_tables_free() + drained.count + t->gm.meta_pages +
-                      (t->gm.npages * 2 + 32767) / 32768;
+    uint64_t tables =
+        frame_tables_free() + drained.count + t->gm.meta_pages + (t->gm.npages * 2 + 32767) / 32768;
 
     ts_judge(t);
     check_frames(t);
@@ -545,7 +546,7 @@ void ts_check(struct ts *t)
     }
     for (unsigned i = 0; i < TS_TREES; i++) {
         struct ts_tree *tree = &t->tree[i];
-        struct space_audit a = {0};
+        struct space_audit a = { 0 };
 
         if (!tree->open) {
             continue;
@@ -571,7 +572,7 @@ void ts_snap(struct ts *t, struct ts_snap *s)
     s->frames = ts_frames();
     for (unsigned i = 0; i < TS_TREES; i++) {
         if (t->tree[i].open) {
-            struct tp one = {.pt = t->tree[i].s.pt};
+            struct tp one = { .pt = t->tree[i].s.pt };
 
             tp_snap(&one, &s->tree[i]);
         }
@@ -583,7 +584,7 @@ void ts_same(struct ts *t, struct ts_snap *s)
     ts_frames_same(&s->frames, 0);
     for (unsigned i = 0; i < TS_TREES; i++) {
         if (t->tree[i].open) {
-            struct tp one = {.pt = t->tree[i].s.pt};
+            struct tp one = { .pt = t->tree[i].s.pt };
 
             tp_assert_same(&one, &s->tree[i]);
         }

@@ -14,11 +14,11 @@
 #include "tenon/gmem.h"
 #include "tenon/space.h"
 
-#define TS_BASE   HOSTED_BASE         /* first frame; tables from here */
-#define TS_TABLES 1536u               /* table pages */
-#define TS_HOST   (TS_BASE + 8 * MIB) /* 8 MiB of the host's */
+#define TS_BASE   HOSTED_BASE          /* first frame; tables from here */
+#define TS_TABLES 1536u                /* table pages */
+#define TS_HOST   (TS_BASE + 8 * MIB)  /* 8 MiB of the host's */
 #define TS_POOL   (TS_BASE + 16 * MIB) /* chunks */
-#define TS_GUEST  ((uint64_t)1 << 30) /* where the guest sees page 0 */
+#define TS_GUEST  ((uint64_t)1 << 30)  /* where the guest sees page 0 */
 #define TS_VM     OWNER_VM0
 
 /* ---- memory ---- */
@@ -71,8 +71,8 @@ struct ts {
     /* When the cleaning of a frame that changes hands is asked for (uncached_window). */
     void (*on_clean)(struct ts *t, uint64_t pa);
     uint64_t rng;
-    uint64_t tables; /* frame_tables_free() + all in use: constant */
-    uint8_t *want;   /* oracle: each page's state */
+    uint64_t tables;   /* frame_tables_free() + all in use: constant */
+    uint8_t *want;     /* oracle: each page's state */
     uint64_t *p0, *p1; /* oracle: private and shared frame of each page */
 };
 extern struct ts *ts_now;

@@ -67,7 +67,7 @@ static int drv_init(struct iommu *im, struct iommu_domain *d)
         return drv.fail_init;
     }
     d->tag = d->tag == 0 ? 99 : d->tag;
-    d->inv = (struct invalidator){.issue = drv_issue, .wait = drv_wait};
+    d->inv = (struct invalidator){ .issue = drv_issue, .wait = drv_wait };
     return 0;
 }
 
@@ -77,10 +77,9 @@ static void drv_fini(struct iommu *im, struct iommu_domain *d)
     memset(&d->inv, 0, sizeof(d->inv));
 }
 
-static const struct iommu_ops ops = {.attach = drv_attach,
-                                     .detach = drv_detach,
-                                     .domain_init = drv_init,
-                                     .domain_fini = drv_fini};
+static const struct iommu_ops ops = {
+    .attach = drv_attach, .detach = drv_detach, .domain_init = drv_init, .domain_fini = drv_fini
+};
 static struct iommu im;
 
 static void open_iommu(void)
@@ -89,8 +88,15 @@ static void open_iommu(void)
     behind = NULL;
     im = (struct iommu){
         .ops = &ops,
-        .caps = {.stage1 = true, .stage2 = true, .live = {.bbm = 2, .hw_af = true}, .ia_bits = 44,
-                 .oa_bits = 44, .vmid_bits = 16, .asid_bits = 16, .sid_bits = 8, .coherent = true},
+        .caps = { .stage1 = true,
+                  .stage2 = true,
+                  .live = { .bbm = 2, .hw_af = true },
+                  .ia_bits = 44,
+                  .oa_bits = 44,
+                  .vmid_bits = 16,
+                  .asid_bits = 16,
+                  .sid_bits = 8,
+                  .coherent = true },
     };
 }
 
@@ -98,7 +104,7 @@ static void open_iommu(void)
 
 static void own_config(void **state)
 {
-    const uint8_t oas[] = {32, 36, 40, 42, 44, 48};
+    const uint8_t oas[] = { 32, 36, 40, 42, 44, 48 };
     struct pt_config cfg;
 
     (void)state;
@@ -127,8 +133,9 @@ static void share_check(void **state)
     const struct {
         const char *word; /* in the reason */
         int field;
-    } no[] = {{"stage 2", 0}, {"input", 1},  {"output", 2}, {"FWB", 3},   {"XNX", 4},  {"snoop", 5},
-              {"break", 6},   {"access", 7}, {"dirty", 8},  {"wait", 9}, {"stage-2", 10}};
+    } no[] = { { "stage 2", 0 }, { "input", 1 }, { "output", 2 },  { "FWB", 3 },
+               { "XNX", 4 },     { "snoop", 5 }, { "break", 6 },   { "access", 7 },
+               { "dirty", 8 },   { "wait", 9 },  { "stage-2", 10 } };
 
     (void)state;
     for (unsigned i = 0; i < 12; i++) {
@@ -138,18 +145,41 @@ static void share_check(void **state)
         open_iommu();
         cpu.live = pt_live_meet(cpu.live, im.caps.live);
         switch (i < 11 ? no[i].field : -1) {
-        case 0: im.caps.stage2 = false; break;
-        case 1: im.caps.ia_bits = 39; break;
-        case 2: im.caps.oa_bits = 36; break;
-        case 3: cpu.fwb = true; break;
-        case 4: cpu.xnx = true; break;
-        case 5: im.caps.coherent = false; break;
-        case 6: im.caps.live.bbm = 1; break;
-        case 7: im.caps.live.hw_af = false; break;
-        case 8: cpu.live.hw_dirty = true; break;
-        case 9: cpu.live.stalls = true; break;
-        case 10: cpu.format = PT_ARM_S1_4K; break;
-        default: break;
+        case 0:
+            im.caps.stage2 = false;
+            break;
+        case 1:
+            im.caps.ia_bits = 39;
+            break;
+        case 2:
+            im.caps.oa_bits = 36;
+            break;
+        case 3:
+            cpu.fwb = true;
+            break;
+        case 4:
+            cpu.xnx = true;
+            break;
+        case 5:
+            im.caps.coherent = false;
+            break;
+        case 6:
+            im.caps.live.bbm = 1;
+            break;
+        case 7:
+            im.caps.live.hw_af = false;
+            break;
+        case 8:
+            cpu.live.hw_dirty = true;
+            break;
+        case 9:
+            cpu.live.stalls = true;
+            break;
+        case 10:
+            cpu.format = PT_ARM_S1_4K;
+            break;
+        default:
+            break;
         }
         int err = iommu_share_check(&im, &cpu, &why);
 
@@ -248,16 +278,16 @@ static struct ts t;
 static struct ts_tree *tree;
 
 /* Refused, and no frame, pin, table or pool knows of it. */
-#define REFUSED(call, want)                                                                        \
-    do {                                                                                           \
-        struct ts_snap snap_;                                                                      \
-        ts_snap(&t, &snap_);                                                                       \
-        uint64_t free_ = frame_tables_free();                                                      \
-        int err_ = (call);                                                                         \
-        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want));                        \
-        ts_same(&t, &snap_);                                                                       \
-        assert_int_equal(frame_tables_free(), free_);                                              \
-        ts_judge(&t);                                                                              \
+#define REFUSED(call, want)                                                 \
+    do {                                                                    \
+        struct ts_snap snap_;                                               \
+        ts_snap(&t, &snap_);                                                \
+        uint64_t free_ = frame_tables_free();                               \
+        int err_ = (call);                                                  \
+        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want)); \
+        ts_same(&t, &snap_);                                                \
+        assert_int_equal(frame_tables_free(), free_);                       \
+        ts_judge(&t);                                                       \
     } while (0)
 
 static void open_domain(struct iommu_domain *d, owner_t owner)
@@ -302,9 +332,9 @@ static void map_and_unmap(void **state)
     REFUSED(iommu_map(&d, GIB, h, 4095, RW), -EINVAL);
     REFUSED(iommu_map(&d, GIB, h, 4096, 0), -EINVAL);
     REFUSED(iommu_map(&d, GIB, h, 4096, RW | PT_EXEC), -EINVAL);
-    REFUSED(iommu_map(&d, GIB, 0x9000000, 4096, RW), -EFAULT);       /* no memory */
-    REFUSED(iommu_map(&d, GIB, TS_BASE, 4096, RW), -EPERM);          /* a table */
-    REFUSED(iommu_map(&d, GIB, t.p0[0], 4096, RW), -EPERM);          /* the VM's */
+    REFUSED(iommu_map(&d, GIB, 0x9000000, 4096, RW), -EFAULT);         /* no memory */
+    REFUSED(iommu_map(&d, GIB, TS_BASE, 4096, RW), -EPERM);            /* a table */
+    REFUSED(iommu_map(&d, GIB, t.p0[0], 4096, RW), -EPERM);            /* the VM's */
     REFUSED(iommu_map(&d, GIB, h + 8 * MIB - 4096, 8192, RW), -EPERM); /* runs out of the host's */
     REFUSED(iommu_map(&d, GIB, h, ~0ull << 12, RW), -EFAULT);
     REFUSED(iommu_map(&d, (uint64_t)1 << 40, h, 4096, RW), -ERANGE);
@@ -454,13 +484,63 @@ static void window_in_use(void **state)
     close_domain(&d);
 }
 
+/* A4: a tree that CPU and device share, filled by whoever comes first; requests are answered by the
+ * CPU's fault path. */
+static void page_requests(void **state)
+{
+    struct pt_config cfg = ts_config(PT_ARM_S2_4K, 2, true);
+    struct pt_config io = ts_config(PT_ARM_S2_4K, 2, false);
+    struct iommu_domain d;
+    uint64_t oa;
+
+    (void)state;
+    open_iommu();
+    ts_open(&t, 512 * 2, true, 61);
+    cfg.live = pt_live_meet(cfg.live, io.live);
+    tree = ts_tree(&t, 0, "shared", TS_CPU | TS_SMMU, &cfg);
+    behind = &tree->w[1];
+    assert_int_equal(space_remove_walker(&tree->s, &behind->inv), 0);
+    assert_int_equal(iommu_domain_init(&im, &d, &tree->s, TS_VM, 1), 0);
+    assert_int_equal(iommu_attach(&d, 1), 0);
+    assert_int_equal(space_bind(&tree->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 1024, RW, false), 0);
+    behind->dma = model_dma_new(behind->tlb, &behind->ctx, &ts_phys, TS_VM, true);
+    uint8_t byte = 1;
+
+    assert_false(model_dma_access(behind->dma, TS_GUEST + 5, true, &byte, 1)); /* not there yet */
+    assert_int_equal(iommu_page_request(&d, TS_GUEST + 5, PT_WRITE), IOMMU_RESPONSE_SUCCESS);
+    assert_true(model_dma_access(behind->dma, TS_GUEST + 5, true, &byte, 1));
+    assert_int_equal(ts_at(tree, TS_GUEST, NULL), t.p0[0]); /* and the CPU has it too */
+    assert_int_equal(space_fault(&tree->s, TS_GUEST + (512 << 12), PT_READ), 0);
+    assert_true(model_dma_access(behind->dma, TS_GUEST + (600 << 12), true, &byte, 1));
+    assert_int_equal(ts_convert(&t, 600, 1, true, GMEM_KEEP), 0);
+    assert_false(model_dma_access(behind->dma, TS_GUEST + (600 << 12), true, &byte, 1));
+    assert_int_equal(iommu_page_request(&d, TS_GUEST + (600 << 12), PT_READ),
+                     IOMMU_RESPONSE_SUCCESS);
+    assert_true(model_dma_access(behind->dma, TS_GUEST + (600 << 12), true, &byte, 1));
+    oa = ts_at(tree, TS_GUEST + (600 << 12), NULL);
+    assert_int_equal(oa, t.p1[600]);
+    /* Never lost: each has an answer. */
+    assert_int_equal(iommu_page_request(&d, TS_GUEST, 0), IOMMU_RESPONSE_INVALID);
+    assert_int_equal(iommu_page_request(&d, TS_GUEST, 64), IOMMU_RESPONSE_INVALID);
+    assert_int_equal(iommu_page_request(&d, TS_GUEST, PT_EXEC), IOMMU_RESPONSE_INVALID);
+    assert_int_equal(iommu_page_request(&d, 0, PT_READ), IOMMU_RESPONSE_INVALID);
+    assert_int_equal(iommu_page_request(&d, ~0ull, PT_READ), IOMMU_RESPONSE_INVALID);
+    assert_int_equal(space_unbind(&tree->s, &t.gm), 0);
+    assert_int_equal(space_bind(&tree->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 1024, RW, false), 0);
+    ts_drain(0);
+    assert_int_equal(iommu_page_request(&d, TS_GUEST, PT_READ), IOMMU_RESPONSE_FAILURE);
+    ts_refill();
+    ts_judge(&t);
+    close_domain(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_config),    cmocka_unit_test(share_check),
         cmocka_unit_test(streams),       cmocka_unit_test(map_and_unmap),
         cmocka_unit_test(many_runs),     cmocka_unit_test(unpinned_after_the_wait),
-        cmocka_unit_test(window_in_use),
+        cmocka_unit_test(window_in_use), cmocka_unit_test(page_requests),
     };
 
     return cmocka_run_group_tests_name("iommu", tests, NULL, NULL);

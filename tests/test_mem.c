@@ -25,7 +25,8 @@ static bool in_table(uint64_t pa, uint64_t n)
 
 static int one(enum op op, const struct frame *f, owner_t a, owner_t b)
 {
-    bool rest = !(f->flags & (FRAME_TABLE | FRAME_DIRTY | FRAME_HELD)) && f->state != FRAME_POISONED;
+    bool rest =
+        !(f->flags & (FRAME_TABLE | FRAME_DIRTY | FRAME_HELD)) && f->state != FRAME_POISONED;
     bool pins = f->pins || f->borrower_pins;
 
     switch (op) {
@@ -34,7 +35,11 @@ static int one(enum op op, const struct frame *f, owner_t a, owner_t b)
     case SHARE:
         return f->owner != a ? -EPERM : !rest || f->borrower ? -EBUSY : 0;
     case UNSHARE:
-        return f->owner != a ? -EPERM : !rest ? -EBUSY : f->borrower != b ? -EPERM : pins ? -EBUSY : 0;
+        return f->owner != a      ? -EPERM
+               : !rest            ? -EBUSY
+               : f->borrower != b ? -EPERM
+               : pins             ? -EBUSY
+                                  : 0;
     case HOLD:
         if (b == OWNER_NONE) {
             return one(DONATE, f, a, a);
@@ -89,7 +94,8 @@ static void change(enum op op, struct frame *f, owner_t a, owner_t b)
     }
 }
 
-static int expected(enum op op, struct ts_frames *want, uint64_t pa, uint64_t n, owner_t a, owner_t b)
+static int expected(enum op op, struct ts_frames *want, uint64_t pa, uint64_t n, owner_t a,
+                    owner_t b)
 {
     bool two = op == DONATE || op == SHARE || op == UNSHARE;
 
@@ -223,9 +229,9 @@ static void pins_of_two(void **state)
 
 static void random_calls(void **state)
 {
-    struct ts t = {.rng = 5};
-    unsigned done[OPS] = {0}, refused[OPS] = {0};
-    const owner_t who[] = {HOST, TS_VM, VM1, HYP};
+    struct ts t = { .rng = 5 };
+    unsigned done[OPS] = { 0 }, refused[OPS] = { 0 };
+    const owner_t who[] = { HOST, TS_VM, VM1, HYP };
 
     (void)state;
     ts_memory(0, false);
@@ -311,8 +317,8 @@ static bool zero(uint64_t pa, uint64_t len)
 
 static void table_pool(void **state)
 {
-    struct ts t = {.rng = 9};
-    struct pt_pool pool = {0};
+    struct ts t = { .rng = 9 };
+    struct pt_pool pool = { 0 };
     uint64_t roots[40], sizes[40], all;
     unsigned n = 0;
 
@@ -477,9 +483,9 @@ static void chunks_come_and_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_refusal), cmocka_unit_test(pins_of_two),
-        cmocka_unit_test(random_calls),  cmocka_unit_test(runs),
-        cmocka_unit_test(table_pool),    cmocka_unit_test(chunk_pool),
+        cmocka_unit_test(every_refusal),      cmocka_unit_test(pins_of_two),
+        cmocka_unit_test(random_calls),       cmocka_unit_test(runs),
+        cmocka_unit_test(table_pool),         cmocka_unit_test(chunk_pool),
         cmocka_unit_test(chunks_come_and_go),
     };
 

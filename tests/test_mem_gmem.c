@@ -115,7 +115,7 @@ static void content(void **state)
 /* States, runs and counts against a plain array. */
 static void states(void **state)
 {
-    struct ts t = {.rng = 3};
+    struct ts t = { .rng = 3 };
     struct gmem gm;
     enum { N = 40 * 512 };
     static uint8_t want[N];
@@ -159,15 +159,15 @@ static void states(void **state)
             assert_int_equal(gmem_page_of(&gm, pa, &found), 0);
             assert_int_equal(found, p);
             assert_int_equal(
-                gmem_page_of(&gm, gmem_at(want[p] == 1 ? gm.priv : gm.shared, p), &found),
-                -ENOENT);
+                gmem_page_of(&gm, gmem_at(want[p] == 1 ? gm.priv : gm.shared, p), &found), -ENOENT);
             if (k % 3 == 0) {
                 p &= ~511ull;
                 len = 512 * (1 + ts_rand(&t, 4));
             }
             len = len < N - p ? len : N - p;
             for (uint64_t q = p; q < p + len; q++) {
-                uniform = uniform && (guest ? (want[q] == 1) == (want[p] == 1) : want[q] == want[p]);
+                uniform =
+                    uniform && (guest ? (want[q] == 1) == (want[p] == 1) : want[q] == want[p]);
             }
             assert_int_equal(gmem_uniform(&gm, p, len, guest), uniform);
         }
@@ -201,7 +201,7 @@ static void destroy_while_used(void **state)
     scrub(&gm);
     assert_int_equal(gmem_convert(&gm, 10, 700, true, GMEM_KEEP), 0);
     assert_int_equal(gmem_convert(&gm, 800, 7, true, GMEM_INPLACE), 0);
-    uint64_t pinned[] = {gmem_frame(&gm, 500), gmem_frame(&gm, 806)};
+    uint64_t pinned[] = { gmem_frame(&gm, 500), gmem_frame(&gm, 806) };
 
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(frames_pin(pinned[i], 1, OWNER_HOST), 0);
@@ -227,20 +227,20 @@ static void destroy_while_used(void **state)
             assert_int_equal(frames_unpin(pinned[i], 1, OWNER_HOST), 0);
         } else {
             free(f.f);
-            assert_int_equal(gmem_destroy_step(&gm, &(uint64_t){100}, 1), -EINVAL);
+            assert_int_equal(gmem_destroy_step(&gm, &(uint64_t){ 100 }, 1), -EINVAL);
             while (gmem_destroy_step(&gm, &cursor, 2) == 1) {
             }
         }
     }
     assert_int_equal(frame_chunks_free(), 6);
     for (uint64_t pa = TS_POOL; frame_valid(pa); pa += 4096) {
-        ts_frame_is(pa, (struct frame){.owner = OWNER_NONE, .flags = FRAME_DIRTY});
+        ts_frame_is(pa, (struct frame){ .owner = OWNER_NONE, .flags = FRAME_DIRTY });
     }
 }
 
 static void followers_keep_it(void **state)
 {
-    struct follower f = {0}, g = {0};
+    struct follower f = { 0 }, g = { 0 };
     struct gmem gm;
     uint64_t cursor = 0;
 
@@ -261,8 +261,10 @@ static void followers_keep_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(create_all_or_nothing), cmocka_unit_test(content),
-        cmocka_unit_test(states),                cmocka_unit_test(destroy_while_used),
+        cmocka_unit_test(create_all_or_nothing),
+        cmocka_unit_test(content),
+        cmocka_unit_test(states),
+        cmocka_unit_test(destroy_while_used),
         cmocka_unit_test(followers_keep_it),
     };
 

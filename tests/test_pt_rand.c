@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS 250u
+#define STEPS 150u
 
 static struct model_rng rng;
 

@@ -11,16 +11,16 @@ static struct pt_config cpu_cfg(void)
 }
 
 /* Refused, and neither frames, tables nor pools know of it. */
-#define REFUSED(call, want)                                                                        \
-    do {                                                                                           \
-        struct ts_snap snap_;                                                                      \
-        ts_snap(&t, &snap_);                                                                       \
-        uint64_t free_ = frame_tables_free();                                                      \
-        int err_ = (call);                                                                         \
-        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want));                        \
-        ts_same(&t, &snap_);                                                                       \
-        assert_int_equal(frame_tables_free(), free_);                                              \
-        ts_judge(&t);                                                                              \
+#define REFUSED(call, want)                                                 \
+    do {                                                                    \
+        struct ts_snap snap_;                                               \
+        ts_snap(&t, &snap_);                                                \
+        uint64_t free_ = frame_tables_free();                               \
+        int err_ = (call);                                                  \
+        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want)); \
+        ts_same(&t, &snap_);                                                \
+        assert_int_equal(frame_tables_free(), free_);                       \
+        ts_judge(&t);                                                       \
     } while (0)
 
 static void make(void **state)
@@ -84,6 +84,9 @@ static void explicit_maps(void **state)
     REFUSED(space_unmap(&a->s, ia + 5 * 4096, 4096), -ENOMEM);
     ts_refill();
     model_live_scope(a->live, ia + 5 * 4096, GIB);
+    /* The large leaves are cached: a small level must not be enough to forget them. */
+    model_tlb_prefetch(a->w[0].tlb, &a->w[0].ctx, ia + 5 * 4096);
+    model_tlb_prefetch(a->w[0].tlb, &a->w[0].ctx, ia + GIB);
     assert_int_equal(space_unmap(&a->s, ia + 5 * 4096, GIB), 0);
     ts_judge(&t);
     assert_int_equal(ts_at(a, ia + 4 * 4096, NULL), ia + 4 * 4096);
@@ -126,8 +129,8 @@ static void unmap_by_break(void **state)
     REFUSED(space_unmap(&a->s, ia + 5 * 4096, 4096), -ENOMEM);
     ts_refill();
     for (unsigned i = 0; i < 4; i++) {
-        const uint64_t from[] = {5 * 4096, 3 * MIB, GIB - 4096, GIB + 2 * MIB};
-        const uint64_t len[] = {4096, 2 * MIB, 8192, 2 * MIB};
+        const uint64_t from[] = { 5 * 4096, 3 * MIB, GIB - 4096, GIB + 2 * MIB };
+        const uint64_t len[] = { 4096, 2 * MIB, 8192, 2 * MIB };
 
         assert_int_equal(space_unmap(&a->s, ia + from[i], len[i]), 0);
         assert_int_equal(ts_at(a, ia + from[i], NULL), 0);
@@ -153,7 +156,7 @@ static void bindings(void **state)
     struct ts_tree *h = ts_tree(&t, 2, "host", TS_CPU, &cfg);
     struct ts_tree *d = ts_tree(&t, 3, "io", TS_SMMU, &io);
 
-#define BIND(tree, view, ia, first, n, prot, fill)                                                 \
+#define BIND(tree, view, ia, first, n, prot, fill) \
     space_bind(&(tree)->s, &t.gm, view, ia, first, n, prot, fill)
     REFUSED(BIND(a, VIEW_GUEST, TS_GUEST + 1, 0, 1, RW, true), -EINVAL);
     REFUSED(BIND(a, VIEW_GUEST, TS_GUEST, 0, 0, RW, true), -EINVAL);
@@ -349,14 +352,16 @@ static void audit_sees(void **state)
         owner_t user;
         unsigned wrong;
     } c[] = {
-        {TS_HOST, 4 * MIB, OWNER_HOST, 0}, {TS_HOST, 4096, TS_VM, 1},
-        {TS_BASE, 4096, OWNER_HYP, 1},     {TS_POOL + 64 * MIB, 4096, OWNER_HOST, 1},
-        {TS_HOST + 8 * MIB - 4096, 8192, OWNER_HOST, 1},
+        { TS_HOST, 4 * MIB, OWNER_HOST, 0 },
+        { TS_HOST, 4096, TS_VM, 1 },
+        { TS_BASE, 4096, OWNER_HYP, 1 },
+        { TS_POOL + 64 * MIB, 4096, OWNER_HOST, 1 },
+        { TS_HOST + 8 * MIB - 4096, 8192, OWNER_HOST, 1 },
     };
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        struct space_audit a = {0};
+        struct space_audit a = { 0 };
 
         ts_open(&t, 512, false, 37);
         ts_tree(&t, 0, "cpu", TS_CPU, &cfg);
@@ -366,7 +371,7 @@ static void audit_sees(void **state)
                   (unsigned long)a.violations);
         ts_close(&t);
     }
-    struct space_audit a = {0};
+    struct space_audit a = { 0 };
 
     ts_open(&t, 512, false, 37);
     ts_tree(&t, 0, "cpu", TS_CPU, &cfg);

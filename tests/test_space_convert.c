@@ -29,9 +29,9 @@ static void probe(struct ts *t)
             if (p >= t->gm.npages || (p >= now.page && p < now.page + now.n)) {
                 continue;
             }
-            enum model_fault fault = model_tlb_translate(
-                tree->w[k].tlb, &tree->w[k].ctx, TS_GUEST + (p << PAGE_SHIFT),
-                (struct model_access){.what = MODEL_R, .user = true}, &x);
+            enum model_fault fault =
+                model_tlb_translate(tree->w[k].tlb, &tree->w[k].ctx, TS_GUEST + (p << PAGE_SHIFT),
+                                    (struct model_access){ .what = MODEL_R, .user = true }, &x);
             uint64_t want = t->want[p] == GMEM_SHARED ? t->p1[p] : t->p0[p];
 
             now.probes++;
@@ -83,8 +83,7 @@ static void random_changes(struct ts *t, unsigned steps)
 
         enum gmem_state from = t->want[page];
         bool to_shared = from == GMEM_PRIVATE;
-        enum gmem_policy policy =
-            !t->gm.separate || ts_rand(t, 4) == 0 ? GMEM_INPLACE : GMEM_KEEP;
+        enum gmem_policy policy = !t->gm.separate || ts_rand(t, 4) == 0 ? GMEM_INPLACE : GMEM_KEEP;
         uint64_t same = 1;
 
         while (same < n && t->want[page + same] == from) {
@@ -98,8 +97,8 @@ static void random_changes(struct ts *t, unsigned steps)
         ts_snap(t, &snap);
         int err = convert(t, page, n, to_shared, policy);
 
-        tp_assert(err == (n > same ? -EINVAL : 0), "page %lu, %lu pages: %d\n",
-                  (unsigned long)page, (unsigned long)n, err);
+        tp_assert(err == (n > same ? -EINVAL : 0), "page %lu, %lu pages: %d\n", (unsigned long)page,
+                  (unsigned long)n, err);
         if (err != 0) {
             ts_same(t, &snap);
         } else {

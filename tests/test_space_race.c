@@ -24,11 +24,11 @@ static atomic_bool stop;
 static pthread_barrier_t start;
 
 /* cmocka's checks are for one thread only. */
-#define CHECK(cond, ...)                                                                           \
-    do {                                                                                           \
-        if (!(cond) && atomic_fetch_add(&wrong, 1) == 0) {                                         \
-            snprintf(first, sizeof(first), __VA_ARGS__);                                           \
-        }                                                                                          \
+#define CHECK(cond, ...)                                   \
+    do {                                                   \
+        if (!(cond) && atomic_fetch_add(&wrong, 1) == 0) { \
+            snprintf(first, sizeof(first), __VA_ARGS__);   \
+        }                                                  \
     } while (0)
 
 static uint64_t rnd(uint64_t *r, uint64_t below)
@@ -42,7 +42,7 @@ static enum model_fault look(struct ts_walker *w, uint64_t p, uint64_t *oa)
     struct model_xlat x;
     enum model_fault fault =
         model_tlb_translate(w->tlb, &w->ctx, TS_GUEST + (p << PAGE_SHIFT),
-                            (struct model_access){.what = MODEL_R, .user = true}, &x);
+                            (struct model_access){ .what = MODEL_R, .user = true }, &x);
 
     *oa = fault == MODEL_OK ? x.oa : 0;
     return fault;
@@ -81,7 +81,7 @@ static void *converter(void *arg)
         CHECK(err == 0, "convert: %d", err);
         memset(t.want + p, !to_shared ? 0 : policy == GMEM_KEEP ? 1 : 2, m);
         /* Nobody finds the old frame any more, wherever they look. */
-        for (uint64_t q = p; q < p + m; q += m > 2 ? 37 : 1) {
+        for (uint64_t q = p; q<p + m; q += m> 2 ? 37 : 1) {
             uint64_t want = t.want[q] == GMEM_SHARED ? t.p1[q] : t.p0[q], oa;
 
             for (unsigned k = 0; k < 2; k++) {
@@ -103,7 +103,8 @@ static void *cpu(void *arg)
     while (!atomic_load(&stop)) {
         uint64_t p = rnd(&r, PAGES), oa;
 
-        for (unsigned tries = 0; look(&t.tree[0].w[0], p, &oa) != MODEL_OK && tries < 1000; tries++) {
+        for (unsigned tries = 0; look(&t.tree[0].w[0], p, &oa) != MODEL_OK && tries < 1000;
+             tries++) {
             int err = space_fault(&t.tree[0].s, TS_GUEST + (p << 12) + 8, PT_READ);
 
             CHECK(err == 0 || err == -EAGAIN, "fault: %d", err);
@@ -195,8 +196,7 @@ static void everything_at_once(void **state)
     ts_tree(&t, 1, "io", TS_SMMU, &io);
     ts_tree(&t, 2, "host, lazy", TS_CPU, &cfg);
     ts_tree(&t, 3, "spare", TS_CPU, &cfg);
-    assert_int_equal(
-        space_bind(&t.tree[0].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, false), 0);
+    assert_int_equal(space_bind(&t.tree[0].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, false), 0);
     assert_int_equal(space_bind(&t.tree[1].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, true), 0);
     assert_int_equal(space_bind(&t.tree[2].s, &t.gm, VIEW_HOST, 0, 0, PAGES, RW, false), 0);
     for (unsigned i = 0; i < 2; i++) {
@@ -245,7 +245,7 @@ static void everything_at_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(everything_at_once)};
+    const struct CMUnitTest tests[] = { cmocka_unit_test(everything_at_once) };
 
     return cmocka_run_group_tests_name("space_race", tests, NULL, NULL);
 }

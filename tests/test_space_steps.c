@@ -18,7 +18,7 @@ static struct {
  * install nothing. */
 static void while_waiting(struct ts *t, struct ts_walker *w)
 {
-    struct ts_frames copy = {.n = in.before.n, .f = malloc(in.before.n * sizeof(struct frame))};
+    struct ts_frames copy = { .n = in.before.n, .f = malloc(in.before.n * sizeof(struct frame)) };
     struct ts_tree *vm = &t->tree[0];
 
     (void)w;
@@ -170,7 +170,7 @@ static void in_place_leaves_the_guests_trees(void **state)
     ts_check(&t);
     ts_snap(&t, &now);
     for (unsigned i = 0; i < 2; i++) {
-        struct tp one = {.pt = t.tree[i].s.pt};
+        struct tp one = { .pt = t.tree[i].s.pt };
 
         tp_assert_same(&one, &snap.tree[i]);
         snap.tree[i].words = NULL;
@@ -264,16 +264,16 @@ static void dma_is_drained(void **state)
 
 /* ---- refusals ---- */
 
-#define REFUSED(call, want)                                                                        \
-    do {                                                                                           \
-        struct ts_snap snap_;                                                                      \
-        ts_snap(&t, &snap_);                                                                       \
-        uint64_t free_ = frame_tables_free();                                                      \
-        int err_ = (call);                                                                         \
-        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want));                        \
-        ts_same(&t, &snap_);                                                                       \
-        tp_assert(frame_tables_free() == free_, "refused-call-kept-tables\n");                     \
-        ts_check(&t);                                                                              \
+#define REFUSED(call, want)                                                    \
+    do {                                                                       \
+        struct ts_snap snap_;                                                  \
+        ts_snap(&t, &snap_);                                                   \
+        uint64_t free_ = frame_tables_free();                                  \
+        int err_ = (call);                                                     \
+        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want));    \
+        ts_same(&t, &snap_);                                                   \
+        tp_assert(frame_tables_free() == free_, "refused-call-kept-tables\n"); \
+        ts_check(&t);                                                          \
     } while (0)
 
 static void refused_changes(void **state)
@@ -415,9 +415,8 @@ static void refused_by_hardware(void **state)
         ts_tree(&t, 0, "cpu", TS_CPU, &cpu);
         ts_tree(&t, 1, "io", TS_SMMU, &io);
         for (unsigned i = 0; i < 2; i++) {
-            assert_int_equal(space_bind(&t.tree[i].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 3, RW,
-                                        true),
-                             0);
+            assert_int_equal(
+                space_bind(&t.tree[i].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 3, RW, true), 0);
         }
         REFUSED(ts_convert(&t, 5, 1, true, GMEM_KEEP), -EOPNOTSUPP);
         REFUSED(ts_convert(&t, 0, 513, true, GMEM_KEEP), -EOPNOTSUPP);
@@ -434,9 +433,8 @@ static void refused_by_hardware(void **state)
         ts_tree(&t, 1, "io", TS_SMMU, &io);
         t.tree[0].s.max_leaf = t.tree[1].s.max_leaf = 4096;
         for (unsigned i = 0; i < 2; i++) {
-            assert_int_equal(space_bind(&t.tree[i].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 3, RW,
-                                        true),
-                             0);
+            assert_int_equal(
+                space_bind(&t.tree[i].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 3, RW, true), 0);
         }
         t.tree[1].hitless = true; /* no cut, no fault beside */
         assert_int_equal(ts_convert(&t, 5, 1, true, GMEM_KEEP), 0);
@@ -488,18 +486,17 @@ static void gigabyte(void **state)
     }
     const struct {
         uint64_t page, n;
-    } change[] = {{77777, 1}, {512 * 100, 512}, {512 * 512 - 1, 1}, {0, 512 * 512}};
+    } change[] = { { 77777, 1 }, { 512 * 100, 512 }, { 512 * 512 - 1, 1 }, { 0, 512 * 512 } };
 
     for (unsigned c = 0; c < 4; c++) {
         assert_int_equal(ts_convert(&t, change[c].page, change[c].n, true, GMEM_KEEP), 0);
         for (unsigned i = 0; i < 3; i++) {
-            uint64_t edge[] = {change[c].page, change[c].page + change[c].n - 1,
-                               change[c].page - 1, change[c].page + change[c].n};
+            uint64_t edge[] = { change[c].page, change[c].page + change[c].n - 1,
+                                change[c].page - 1, change[c].page + change[c].n };
 
             for (unsigned k = 0; k < 4; k++) {
                 if (edge[k] < t.gm.npages) {
-                    uint64_t want =
-                        t.want[edge[k]] == GMEM_SHARED ? t.p1[edge[k]] : t.p0[edge[k]];
+                    uint64_t want = t.want[edge[k]] == GMEM_SHARED ? t.p1[edge[k]] : t.p0[edge[k]];
 
                     assert_int_equal(ts_at(&t.tree[i], TS_GUEST + (edge[k] << 12), NULL), want);
                 }
@@ -550,8 +547,8 @@ static void no_leaf_over_a_border(void **state)
         t.p1[p] = pa;
     }
     ts_tree(&t, 0, "cpu", TS_CPU, &cpu);
-    assert_int_equal(
-        space_bind(&t.tree[0].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 512, RW, true), 0);
+    assert_int_equal(space_bind(&t.tree[0].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 512, RW, true),
+                     0);
     /* Shared in two calls, the first half of 1G: its frames are followed by the private half's. */
     assert_int_equal(ts_convert(&t, 0, 100 * 512, true, GMEM_KEEP), 0);
     assert_int_equal(ts_convert(&t, 100 * 512, 156 * 512, true, GMEM_KEEP), 0);
@@ -564,18 +561,12 @@ static void no_leaf_over_a_border(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_of_steps),
-        cmocka_unit_test(large_leaf_beside),
-        cmocka_unit_test(one_page_costs),
-        cmocka_unit_test(in_place_leaves_the_guests_trees),
-        cmocka_unit_test(dma_is_drained),
-        cmocka_unit_test(refused_changes),
-        cmocka_unit_test(pinned_is_busy),
-        cmocka_unit_test(no_pin_slips_in),
-        cmocka_unit_test(no_memory),
-        cmocka_unit_test(refused_by_hardware),
-        cmocka_unit_test(gigabyte),
-        cmocka_unit_test(no_leaf_over_a_border),
+        cmocka_unit_test(order_of_steps), cmocka_unit_test(large_leaf_beside),
+        cmocka_unit_test(one_page_costs), cmocka_unit_test(in_place_leaves_the_guests_trees),
+        cmocka_unit_test(dma_is_drained), cmocka_unit_test(refused_changes),
+        cmocka_unit_test(pinned_is_busy), cmocka_unit_test(no_pin_slips_in),
+        cmocka_unit_test(no_memory),      cmocka_unit_test(refused_by_hardware),
+        cmocka_unit_test(gigabyte),       cmocka_unit_test(no_leaf_over_a_border),
     };
 
     return cmocka_run_group_tests_name("space_steps", tests, NULL, NULL);

@@ -171,8 +171,8 @@ int run_subcommand(const char *group, const char *about, const struct subcommand
     bool asked = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
     FILE *to = asked ? stdout : stderr;
     if (!asked) {
-        fprintf(to, "tenon %s: %s%s%s\n", group, *name ? "no such command: " : "say what to do", name,
-                "");
+        fprintf(to, "tenon %s: %s%s%s\n", group, *name ? "no such command: " : "say what to do",
+                name, "");
     }
     fprintf(to, "usage: tenon %s COMMAND ...\n\n%s\n\n", group, about);
     for (size_t i = 0; i < n; i++) {

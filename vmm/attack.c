@@ -326,11 +326,12 @@ int cmd_attack(int argc, char **argv)
     const struct command cmd = {
         .name = "attack",
         .synopsis = "[KIND or part of a name]",
-        .about = "Attacks the hypervisor as a hostile host would (and from inside a VM): wild calls,\n"
-                 "private memory, DMA, devices, lifetimes, leaks. Each attack prints its documented\n"
-                 "outcome and what was seen; after each, the owner of every frame is compared with\n"
-                 "what it must be. Kinds: call cpu dma device life vm leak. Needs the disks and edu\n"
-                 "devices of `make shell`.",
+        .about =
+            "Attacks the hypervisor as a hostile host would (and from inside a VM): wild calls,\n"
+            "private memory, DMA, devices, lifetimes, leaks. Each attack prints its documented\n"
+            "outcome and what was seen; after each, the owner of every frame is compared with\n"
+            "what it must be. Kinds: call cpu dma device life vm leak. Needs the disks and edu\n"
+            "devices of `make shell`.",
         .max = 1,
     };
     const char *word[1] = { NULL };

@@ -15,7 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#define SECRET 0x5ec7e75ec7e75ec7ull /* fills VM B's page at B_SECRET */
+#define SECRET   0x5ec7e75ec7e75ec7ull /* fills VM B's page at B_SECRET */
 #define B_SECRET (TN_GUEST_RAM + 4 * MIB)
 #define B_BYTES  (16 * MIB)
 #define A_BYTES  (256 * MIB)
@@ -31,7 +31,7 @@ struct arena {
     struct tn_info info;
     uint64_t a, b;
     uint32_t disk, bridge, behind; /* PCI functions; behind: of the bridge */
-    uint64_t a_pa, b_pa; /* frames of A (private) and of B's secret page */
+    uint64_t a_pa, b_pa;           /* frames of A (private) and of B's secret page */
     struct edu edu;
     struct model want; /* what the state must be after this attack */
     char seen[96];
@@ -48,15 +48,15 @@ struct attack {
 };
 
 /* Stand for values that are known only when it runs. */
-#define ARG_TAG   0xa77ac00000000000ull
-#define ARG_A     (ARG_TAG + 1)
-#define ARG_B     (ARG_TAG + 2)
-#define ARG_A_PA  (ARG_TAG + 3)
-#define ARG_HYP   (ARG_TAG + 4)
-#define ARG_DISK  (ARG_TAG + 5)
-#define ARG_EDU   (ARG_TAG + 6)
-#define ARG_BEHIND (ARG_TAG + 7)
-#define ARG_BRIDGE (ARG_TAG + 8)
+#define ARG_TAG     0xa77ac00000000000ull
+#define ARG_A       (ARG_TAG + 1)
+#define ARG_B       (ARG_TAG + 2)
+#define ARG_A_PA    (ARG_TAG + 3)
+#define ARG_HYP     (ARG_TAG + 4)
+#define ARG_DISK    (ARG_TAG + 5)
+#define ARG_EDU     (ARG_TAG + 6)
+#define ARG_BEHIND  (ARG_TAG + 7)
+#define ARG_BRIDGE  (ARG_TAG + 8)
 #define ARG_HOST_PA (ARG_TAG + 9) /* 2M-aligned host RAM that the kernel uses */
 
 extern const struct attack attacks_call[], attacks_cpu[], attacks_dma[], attacks_device[],

@@ -197,15 +197,20 @@ static bool changed_mailbox(struct arena *a, const struct attack *self)
         good &= b_convert(a, B_SECRET, PAGE, false) == 0;
     }
     return good ? saw(a, seen[0] + seen[1] && seen[2] + seen[3],
-                      "%llu ok, %llu already, %llu EFAULT, %llu EINVAL", (unsigned long long)seen[0],
-                      (unsigned long long)seen[1], (unsigned long long)seen[2],
-                      (unsigned long long)seen[3])
+                      "%llu ok, %llu already, %llu EFAULT, %llu EINVAL",
+                      (unsigned long long)seen[0], (unsigned long long)seen[1],
+                      (unsigned long long)seen[2], (unsigned long long)seen[3])
                 : false;
 }
 
-#define ONE(name, op, error, ...) \
-    { "call", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false }
-#define OWN(name, want, fn, error) { "call", name, want, fn, 0, error, { 0 }, false }
+#define ONE(name, op, error, ...)                                             \
+    {                                                                         \
+        "call", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false \
+    }
+#define OWN(name, want, fn, error)                     \
+    {                                                  \
+        "call", name, want, fn, 0, error, { 0 }, false \
+    }
 
 const struct attack attacks_call[] = {
     ONE("an operation that does not exist", 999, ENOSYS, 0),
@@ -224,7 +229,8 @@ const struct attack attacks_call[] = {
     ONE("convert: length wraps round", TN_VM_CONVERT, EFAULT, ARG_B, TN_GUEST_RAM,
         0xfffffffffffff000, 1, TN_INPLACE),
     ONE("convert: unaligned end", TN_VM_CONVERT, EINVAL, ARG_B, B_SECRET, 0x1800, 1, TN_INPLACE),
-    ONE("convert: unaligned start", TN_VM_CONVERT, EINVAL, ARG_B, B_SECRET + 8, PAGE, 1, TN_INPLACE),
+    ONE("convert: unaligned start", TN_VM_CONVERT, EINVAL, ARG_B, B_SECRET + 8, PAGE, 1,
+        TN_INPLACE),
     ONE("convert what the launched VM did not ask", TN_VM_CONVERT, EPERM, ARG_A, B_SECRET, PAGE, 1,
         TN_INPLACE),
     ONE("commit a request that is not there", TN_VM_COMMIT, ENOENT, ARG_A, 0xffffffffffff),

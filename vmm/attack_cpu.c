@@ -40,7 +40,8 @@ static bool system_call(struct arena *a, bool store)
     }
     bool ready = !store || write(fd[1], word, sizeof(word)) == (ssize_t)sizeof(word);
     errno = 0;
-    ssize_t n = store ? read(fd[0], (void *)(uintptr_t)p, 8) : write(fd[1], (void *)(uintptr_t)p, 8);
+    ssize_t n =
+        store ? read(fd[0], (void *)(uintptr_t)p, 8) : write(fd[1], (void *)(uintptr_t)p, 8);
     int error = n < 0 ? errno : 0;
     close(fd[0]);
     close(fd[1]);
@@ -51,7 +52,8 @@ static bool system_call(struct arena *a, bool store)
     parse_number(tainted, &flags);
     bool died = flags & 1u << 7; /* TAINT_DIE: the kernel has had an oops */
     return saw(a, ready && n < 0 && error == EFAULT && !died, "%s%s",
-               n >= 0 ? "went through" : errno_name(-error), died ? ", the kernel had an oops" : "");
+               n >= 0 ? "went through" : errno_name(-error),
+               died ? ", the kernel had an oops" : "");
 }
 
 static bool syscall_read(struct arena *a, const struct attack *self)
@@ -142,7 +144,10 @@ static bool closed_window(struct arena *a, const struct attack *self)
            b_secret_intact(a);
 }
 
-#define CPU(name, want, fn) { "cpu", name, want, fn, 0, 0, { 0 }, false }
+#define CPU(name, want, fn)                       \
+    {                                             \
+        "cpu", name, want, fn, 0, 0, { 0 }, false \
+    }
 
 const struct attack attacks_cpu[] = {
     CPU("a process reads a VM's private page", "SIGBUS", read_private),

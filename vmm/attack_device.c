@@ -104,9 +104,14 @@ static bool return_busy(struct arena *a, const struct attack *self)
     return saw(a, got == self->error && run.result == 0, "%s, %d times", errno_name(got), tries);
 }
 
-#define ONE(name, op, error, ...) \
-    { "device", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false }
-#define OWN(name, want, fn, error) { "device", name, want, fn, 0, error, { 0 }, false }
+#define ONE(name, op, error, ...)                                               \
+    {                                                                           \
+        "device", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false \
+    }
+#define OWN(name, want, fn, error)                       \
+    {                                                    \
+        "device", name, want, fn, 0, error, { 0 }, false \
+    }
 
 const struct attack attacks_device[] = {
     ONE("a disk that another VM has", TN_DEV_TAKE, EBUSY, ARG_DISK, ARG_B),

@@ -23,8 +23,9 @@ static bool own_page(struct arena *a, const struct attack *self)
     memset(e->page, 0, PAGE);
     moved = moved && edu_dma(e, e->page_pa, 256, true);
     int mine = events_of(a, e->bdf, e->page_pa, true, &others);
-    return saw(a, moved && e->page[0] == 0x7777777777777777ull && e->page[31] == e->page[0] && !mine &&
-                      !others,
+    return saw(a,
+               moved && e->page[0] == 0x7777777777777777ull && e->page[31] == e->page[0] && !mine &&
+                   !others,
                "%s, %d events", moved ? "moved" : "stuck", mine + others);
 }
 
@@ -203,7 +204,10 @@ static bool interrupts_live(struct arena *a, const struct attack *self)
                (unsigned long long)r.interrupts, (unsigned long long)r.wrong_words);
 }
 
-#define DMA(name, want, fn) { "dma", name, want, fn, 0, 0, { 0 }, false }
+#define DMA(name, want, fn)                       \
+    {                                             \
+        "dma", name, want, fn, 0, 0, { 0 }, false \
+    }
 
 const struct attack attacks_dma[] = {
     DMA("edu and our own page (it can do DMA)", "moved, no event", own_page),

@@ -23,8 +23,7 @@ static bool vm_registers(struct arena *a, const struct attack *self)
     }
     int error = vm_populate_file(&a->c, (uint64_t)id, TN_GUEST_RAM, PAYLOAD_IMAGE, &len);
     if (!error) {
-        error = vm_seal(&a->c, (uint64_t)id, TN_GUEST_RAM,
-                        payload_program(PAYLOAD_SECRET, 0, 50));
+        error = vm_seal(&a->c, (uint64_t)id, TN_GUEST_RAM, payload_program(PAYLOAD_SECRET, 0, 50));
     }
     uint64_t changed = 0;
     int yields = 0;
@@ -130,8 +129,7 @@ static bool reclaimed_frames(struct arena *a, const struct attack *self)
     }
     int given = CTL(&a->c, &r, TN_MEM_DONATE, pa, 2 * MIB);
     int sig = given ? 0 : probe_read(p, NULL);
-    int back = given ? given
-                     : CTL_FINISH(&a->c, &r, "reclaiming", TN_MEM_RECLAIM, pa, 2 * MIB);
+    int back = given ? given : CTL_FINISH(&a->c, &r, "reclaiming", TN_MEM_RECLAIM, pa, 2 * MIB);
     uint64_t left = 0;
     for (uint64_t i = 0; !back && i < 2 * MIB / 8; i++) {
         left += p[i] != 0;
@@ -184,7 +182,10 @@ static bool returned_device(struct arena *a, const struct attack *self)
                (unsigned long long)asq, (unsigned long long)acq, others);
 }
 
-#define LEAK(name, want, fn, spoils) { "leak", name, want, fn, 0, 0, { 0 }, spoils }
+#define LEAK(name, want, fn, spoils)                \
+    {                                               \
+        "leak", name, want, fn, 0, 0, { 0 }, spoils \
+    }
 
 const struct attack attacks_leak[] = {
     LEAK("the VM's registers after a run", "ours, unchanged", vm_registers, false),

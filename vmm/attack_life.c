@@ -46,8 +46,8 @@ static bool run_twice(struct arena *a, const struct attack *self)
     }
     background_stop(&run);
     int there = (int)atomic_load(&run.refused);
-    return saw(a, busy + there > 0 && !other && run.result == 0, "EBUSY %d times here, %d there", busy,
-               there);
+    return saw(a, busy + there > 0 && !other && run.result == 0, "EBUSY %d times here, %d there",
+               busy, there);
 }
 
 /* ---- pinned, DMA in flight ---- */
@@ -217,8 +217,8 @@ static bool share_both(struct arena *a, const struct attack *self)
         if (!run_both(&b) || b_convert(a, B_SECRET, 16 * PAGE, false) != 0) {
             break;
         }
-        good += (b.result[0] == 0) + (b.result[1] == 0) == 1 &&
-                b.result[0] + b.result[1] == -EALREADY;
+        good +=
+            (b.result[0] == 0) + (b.result[1] == 0) == 1 && b.result[0] + b.result[1] == -EALREADY;
     }
     return saw(a, good == 20, "%s, %s; %d of 20 times", errno_name(b.result[0]),
                errno_name(b.result[1]), good);
@@ -246,8 +246,8 @@ static bool donate_both(struct arena *a, const struct attack *self)
     bool ran = run_both(&b);
     int sig = ran ? probe_read(p, NULL) : 0;
     int back = CTL_FINISH(&a->c, &r, "reclaiming", TN_MEM_RECLAIM, pa, 2 * MIB);
-    bool one = (b.result[0] == 0 && b.result[1] == -EPERM) ||
-               (b.result[1] == 0 && b.result[0] == -EPERM);
+    bool one =
+        (b.result[0] == 0 && b.result[1] == -EPERM) || (b.result[1] == 0 && b.result[0] == -EPERM);
     huge_page_free(p);
     return saw(a, ran && one && sig == SIGBUS && back == 0, "%s, %s; touch %s; back %s",
                errno_name(b.result[0]), errno_name(b.result[1]), signal_name(sig),
@@ -295,9 +295,10 @@ static void owner_child(int report, bool half_made)
         CTL(&c, &r, TN_VM_PREPARE, (uint64_t)id); /* one step of several */
     } else {
         id = vm_create(&c, 64 * MIB, 0, &step);
-        if (id >= 0 && (vm_populate_file(&c, (uint64_t)id, TN_GUEST_RAM, PAYLOAD_IMAGE, &len) != 0 ||
-                        vm_seal(&c, (uint64_t)id, TN_GUEST_RAM,
-                                payload_program(PAYLOAD_LOAD, PAYLOAD_NO_NVME, 100000)) != 0)) {
+        if (id >= 0 &&
+            (vm_populate_file(&c, (uint64_t)id, TN_GUEST_RAM, PAYLOAD_IMAGE, &len) != 0 ||
+             vm_seal(&c, (uint64_t)id, TN_GUEST_RAM,
+                     payload_program(PAYLOAD_LOAD, PAYLOAD_NO_NVME, 100000)) != 0)) {
             id = -EIO;
         }
     }
@@ -356,9 +357,14 @@ static bool owner_killed_zeroing(struct arena *a, const struct attack *self)
     return owner_killed(a, true);
 }
 
-#define ONE(name, op, error, ...) \
-    { "life", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false }
-#define OWN(name, want, fn, error) { "life", name, want, fn, 0, error, { 0 }, false }
+#define ONE(name, op, error, ...)                                             \
+    {                                                                         \
+        "life", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false \
+    }
+#define OWN(name, want, fn, error)                     \
+    {                                                  \
+        "life", name, want, fn, 0, error, { 0 }, false \
+    }
 
 const struct attack attacks_life[] = {
     ONE("destroy a VM that holds a device", TN_VM_DESTROY, EBUSY, ARG_A),

@@ -33,8 +33,7 @@ static bool run_program(struct arena *a, enum payload_program program, uint64_t 
     if (!p->error) {
         p->error = vm_seal(&a->c, p->vm, TN_GUEST_RAM, payload_program(program, 0, count));
     }
-    p->load = (struct load){
-        .vm = p->vm, .run_cpu = 1, .owner_cpu = 0, .limit = 15 };
+    p->load = (struct load){ .vm = p->vm, .run_cpu = 1, .owner_cpu = 0, .limit = 15 };
     /* The wild ones make more requests than may be pending, and take each back themselves. */
     p->load.commit = program != PAYLOAD_WILD && program != PAYLOAD_FOREIGN;
     while (!p->error) {
@@ -155,7 +154,10 @@ static bool shares_one(struct arena *a, const struct attack *self)
     return end_program(a, &p, good);
 }
 
-#define VM(name, want, fn) { "vm", name, want, fn, 0, 0, { 0 }, false }
+#define VM(name, want, fn)                       \
+    {                                            \
+        "vm", name, want, fn, 0, 0, { 0 }, false \
+    }
 
 const struct attack attacks_vm[] = {
     VM("masks interrupts, rewrites the timers", "the host ticks on", steals_timer),

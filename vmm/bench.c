@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 64u /* pages that are shared at once: as many as a guest may have pending */
+#define BATCH 16u /* ranges that are shared at the same time, each in a 2 MiB of its own */
 
 struct bench {
     struct ctl c;
@@ -132,43 +132,41 @@ static double convert(struct bench_vm *v, uint64_t page, uint64_t bytes, bool to
     return failed(v->b, r.result, "convert") ? -1 : t;
 }
 
-/* Different pages, at random; `align` in pages. */
-static void pick(struct bench_vm *v, uint64_t *page, unsigned n, uint64_t align)
+/* Ranges of `bytes` at random, each in another 2 MiB; their first pages. */
+static void pick(struct bench_vm *v, uint64_t bytes, uint64_t page[BATCH])
 {
-    uint64_t places = v->bytes / PAGE / align;
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < BATCH; i++) {
         bool again = true;
         while (again) {
+            page[i] = random64(&v->b->seed) % (v->bytes / bytes) * (bytes / PAGE);
             again = false;
-            page[i] = random64(&v->b->seed) % places * align;
             for (unsigned k = 0; k < i; k++) {
-                again |= page[k] == page[i];
+                again |= page[k] * PAGE / (2 * MIB) == page[i] * PAGE / (2 * MIB);
             }
         }
     }
 }
 
 /*
- * Median time of a conversion of `bytes` at random places, to shared and back: batches of up to 64
- * ranges, so that nearly every one meets a tree that others have cut already, as under load.
+ * Median time of a conversion of `bytes` at random places, to shared and back. Every one of 4 KiB
+ * cuts a 2 MiB leaf in each tree, or makes one again: the same work whatever the memory's size.
  */
 static double conversion_us(struct bench_vm *v, uint64_t bytes, uint64_t count)
 {
     double *us = malloc((count + 2 * BATCH) * sizeof(*us));
     uint64_t page[BATCH];
-    uint64_t places = v->bytes / bytes;
-    unsigned batch = places / 2 < BATCH ? (unsigned)(places / 2) : BATCH;
     size_t n = 0;
     if (!us) {
         v->b->failed++;
         return 0;
     }
     while (n < count && !v->b->failed) {
-        pick(v, page, batch, bytes / PAGE);
-        for (unsigned way = 0; way < 2; way++) {
-            for (unsigned i = 0; i < batch && !v->b->failed; i++) {
-                us[n++] = convert(v, page[way ? batch - 1 - i : i], bytes, way == 0);
-            }
+        pick(v, bytes, page);
+        for (unsigned i = 0; i < BATCH && !v->b->failed; i++) {
+            us[n++] = convert(v, page[i], bytes, true);
+        }
+        for (unsigned i = BATCH; i-- > 0 && !v->b->failed;) {
+            us[n++] = convert(v, page[i], bytes, false);
         }
     }
     double median = bench_median(us, n);

@@ -30,8 +30,8 @@ static int device_list(int argc, char **argv)
         list[i].why_not[sizeof(list[i].why_not) - 1] = 0;
         printf("%-8s %04x:%04x  %06x  %#-6x  %-11s %-11s %s%s\n", ui_bdf(list[i].bdf),
                list[i].vendor, list[i].device, list[i].class_code, list[i].sid,
-               ui_owner(list[i].owner), driver, list[i].assignable ? "yes" : "no: ",
-               list[i].assignable ? "" : list[i].why_not);
+               ui_owner(list[i].owner), driver,
+               list[i].assignable ? "yes" : "no: ", list[i].assignable ? "" : list[i].why_not);
     }
     return EXIT_OK;
 }
@@ -56,9 +56,10 @@ static int device_take(int argc, char **argv)
     static const struct command cmd = {
         .name = "device take",
         .synopsis = "DEVICE VM",
-        .about = "Takes a PCI device from the host and gives it to a VM: its host driver is unbound,\n"
-                 "its DMA stopped, the function reset; its registers and configuration space leave\n"
-                 "the host. Example: tenon device take 00:03.0 0",
+        .about =
+            "Takes a PCI device from the host and gives it to a VM: its host driver is unbound,\n"
+            "its DMA stopped, the function reset; its registers and configuration space leave\n"
+            "the host. Example: tenon device take 00:03.0 0",
         .min = 2,
         .max = 2,
     };

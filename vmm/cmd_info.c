@@ -27,9 +27,10 @@ int cmd_info(int argc, char **argv)
     static const struct command cmd = {
         .name = "info",
         .synopsis = "",
-        .about = "Shows the hypervisor's version, what the CPUs and the SMMU can do, how memory is\n"
-                 "divided, and the host's own tables. `BBM level` is the break-before-make level:\n"
-                 "2 means that a live leaf may be cut and merged without a moment's hole.",
+        .about =
+            "Shows the hypervisor's version, what the CPUs and the SMMU can do, how memory is\n"
+            "divided, and the host's own tables. `BBM level` is the break-before-make level:\n"
+            "2 means that a live leaf may be cut and merged without a moment's hole.",
     };
     int code = args_parse(&cmd, argc, argv, NULL);
     if (code >= 0) {
@@ -61,8 +62,9 @@ int cmd_info(int argc, char **argv)
     print_range("pool", i.pool_base, i.pool_bytes);
     printf("    free: %s of guest memory, %s table pages\n", ui_size(i.chunks_free << CHUNK_SHIFT),
            ui_count(i.tables_free));
-    printf("  Host's trees (I/O in %s mode)\n",
-           i.host_mode == 1 ? "share" : i.host_mode == 2 ? "mirror" : "unknown");
+    printf("  Host's trees (I/O in %s mode)\n", i.host_mode == 1   ? "share"
+                                                : i.host_mode == 2 ? "mirror"
+                                                                   : "unknown");
     print_leaves("CPU", i.host_cpu_leaves, i.host_cpu_tables);
     print_leaves("I/O", i.host_io_leaves, i.host_io_tables);
     return EXIT_OK;
@@ -72,14 +74,16 @@ int cmd_log(int argc, char **argv)
 {
     bool previous = false;
     const struct arg args[] = {
-        { "--previous", ARG_FLAG, &previous, NULL, "the boot before this one (a warm reset keeps it)" },
+        { "--previous", ARG_FLAG, &previous, NULL,
+          "the boot before this one (a warm reset keeps it)" },
         { .kind = ARG_END },
     };
     const struct command cmd = {
         .name = "log",
         .synopsis = "[--previous]",
-        .about = "Prints the hypervisor's own log. It lives in the hypervisor's memory and survives a\n"
-                 "crash of the host.",
+        .about =
+            "Prints the hypervisor's own log. It lives in the hypervisor's memory and survives a\n"
+            "crash of the host.",
         .args = args,
     };
     int code = args_parse(&cmd, argc, argv, NULL);
@@ -92,14 +96,14 @@ int cmd_log(int argc, char **argv)
     uint64_t offset = 0;
     for (;;) {
         struct reply r;
-        if (CTL(&c, &r, TN_LOG, previous, offset) == -ENOENT) {
-            printf("(no log of the previous boot)\n");
-            return EXIT_OK;
-        }
+        CTL(&c, &r, TN_LOG, previous, offset);
         if (r.result != 0) {
             return ui_refused(r.result, "log");
         }
         if (r.len == 0 || r.out[0] <= offset) {
+            if (offset == 0) {
+                printf(previous ? "(no log of a previous boot)\n" : "(empty)\n");
+            }
             return EXIT_OK;
         }
         ctl_get(&c, text, 0, r.len);
@@ -175,8 +179,9 @@ static int host_mode(int argc, char **argv)
     static const struct command cmd = {
         .name = "host mode",
         .synopsis = "[share|mirror]",
-        .about = "Which tree the host's devices walk: the CPUs' own stage 2 (share) or one of their\n"
-                 "own that holds the same (mirror). Changed while DMA runs, without a gap.",
+        .about =
+            "Which tree the host's devices walk: the CPUs' own stage 2 (share) or one of their\n"
+            "own that holds the same (mirror). Changed while DMA runs, without a gap.",
         .max = 1,
     };
     const char *word[1] = { NULL };

@@ -133,9 +133,10 @@ static int mem_show(int argc, char **argv)
     const struct command cmd = {
         .name = "mem show",
         .synopsis = "[VM] [--svg FILE] [--limit N]",
-        .about = "With a VM's number: its memory by guest physical address: private or shared, the\n"
-                 "leaf size in each tree, the frames behind, who owns them, who borrows, and pins.\n"
-                 "Without: every frame of the machine and its owner.",
+        .about =
+            "With a VM's number: its memory by guest physical address: private or shared, the\n"
+            "leaf size in each tree, the frames behind, who owns them, who borrows, and pins.\n"
+            "Without: every frame of the machine and its owner.",
         .args = args,
         .max = 1,
     };
@@ -163,9 +164,10 @@ static int mem_convert(int argc, char **argv)
     const struct command cmd = {
         .name = "mem convert",
         .synopsis = "VM ADDRESS SIZE shared|private [--in-place]",
-        .about = "Makes a range of a VM's memory shared with the host, or private again. A running\n"
-                 "VM's memory changes only as its program asked: then this commits that request,\n"
-                 "and anything else is refused. Example: tenon mem convert 0 0x48000000 2M shared",
+        .about =
+            "Makes a range of a VM's memory shared with the host, or private again. A running\n"
+            "VM's memory changes only as its program asked: then this commits that request,\n"
+            "and anything else is refused. Example: tenon mem convert 0 0x48000000 2M shared",
         .args = args,
         .min = 4,
         .max = 4,

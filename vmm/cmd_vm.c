@@ -31,8 +31,9 @@ static int vm_create_cmd(int argc, char **argv)
     const struct command cmd = {
         .name = "vm create",
         .synopsis = "[options]",
-        .about = "Creates a protected VM: memory from the pool, zeroed; the image copied in; sealed.\n"
-                 "Prints `vm ID`. Afterwards: device take, vm run, vm destroy.",
+        .about =
+            "Creates a protected VM: memory from the pool, zeroed; the image copied in; sealed.\n"
+            "Prints `vm ID`. Afterwards: device take, vm run, vm destroy.",
         .args = args,
     };
     int code = args_parse(&cmd, argc, argv, NULL);
@@ -42,8 +43,8 @@ static int vm_create_cmd(int argc, char **argv)
     struct ctl c;
     const char *step;
     ctl_need(&c);
-    uint64_t flags = (share ? TN_VM_SHARE : 0) | (precut ? TN_VM_PRECUT : 0) |
-                     (single ? TN_VM_SINGLE : 0);
+    uint64_t flags =
+        (share ? TN_VM_SHARE : 0) | (precut ? TN_VM_PRECUT : 0) | (single ? TN_VM_SINGLE : 0);
     int id = vm_create(&c, bytes, flags, &step);
     if (id < 0) {
         return ui_refused(id, "%s of a VM of %s%s", step, ui_size(bytes),
@@ -66,8 +67,9 @@ static int vm_create_cmd(int argc, char **argv)
 
 static int vm_list_cmd(int argc, char **argv)
 {
-    static const struct command cmd = {
-        .name = "vm list", .synopsis = "", .about = "Lists the VMs that exist." };
+    static const struct command cmd = { .name = "vm list",
+                                        .synopsis = "",
+                                        .about = "Lists the VMs that exist." };
     int code = args_parse(&cmd, argc, argv, NULL);
     if (code >= 0) {
         return code;
@@ -151,8 +153,9 @@ static int vm_destroy_cmd(int argc, char **argv)
     static const struct command cmd = {
         .name = "vm destroy",
         .synopsis = "ID",
-        .about = "Ends a VM: its memory is zeroed and goes back to the pool. Refused while it runs\n"
-                 "or holds a device (tenon device return first).",
+        .about =
+            "Ends a VM: its memory is zeroed and goes back to the pool. Refused while it runs\n"
+            "or holds a device (tenon device return first).",
         .min = 1,
         .max = 1,
     };

@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 enum { /* 8-byte words of struct tn_request */
-    WORD_MAGIC = 0,
-    WORD_VERSION_OP = 1,
-    WORD_ARG = 2,
-    WORD_RESULT = 8,
-    WORD_OUT = 9,
-    WORD_LEN = 17,
+       WORD_MAGIC = 0,
+       WORD_VERSION_OP = 1,
+       WORD_ARG = 2,
+       WORD_RESULT = 8,
+       WORD_OUT = 9,
+       WORD_LEN = 17,
 };
 _Static_assert(offsetof(struct tn_request, op) == 12, "version and op share a word");
 _Static_assert(offsetof(struct tn_request, arg) == 8 * WORD_ARG, "layout");

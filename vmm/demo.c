@@ -8,9 +8,10 @@
 static void print_intro(const struct demo *d)
 {
     const struct tn_info *i = &d->info;
-    printf("Tenon %.16s: %u CPUs (%.32s, BBM level %u), SMMU stage 1 %s, stage 2 %s, BBM level %u\n",
-           i->version, i->cpus, i->cpu, i->cpu_bbm, i->smmu_stage1 ? "yes" : "no",
-           i->smmu_stage2 ? "yes" : "no", i->smmu_bbm);
+    printf(
+        "Tenon %.16s: %u CPUs (%.32s, BBM level %u), SMMU stage 1 %s, stage 2 %s, BBM level %u\n",
+        i->version, i->cpus, i->cpu, i->cpu_bbm, i->smmu_stage1 ? "yes" : "no",
+        i->smmu_stage2 ? "yes" : "no", i->smmu_bbm);
     printf("Share mode %s%.96s\n", i->share_live ? "can change live" : "cannot change live: ",
            i->share_live ? "" : i->share_why);
 }
@@ -102,10 +103,11 @@ int cmd_demo(int argc, char **argv)
     const struct command cmd = {
         .name = "demo",
         .synopsis = "[short|matrix] [options]",
-        .about = "The whole demonstration: the host's disk in share and in mirror mode; a protected\n"
-                 "VM with its own NVMe disk, whose memory changes hands while its DMA runs; attacks.\n"
-                 "Ends with a table of every check, and with 0 only if all of them held.\n"
-                 "`short` is the same with small numbers; `matrix` what other hardware must do.",
+        .about =
+            "The whole demonstration: the host's disk in share and in mirror mode; a protected\n"
+            "VM with its own NVMe disk, whose memory changes hands while its DMA runs; attacks.\n"
+            "Ends with a table of every check, and with 0 only if all of them held.\n"
+            "`short` is the same with small numbers; `matrix` what other hardware must do.",
         .args = args,
         .max = 1,
     };

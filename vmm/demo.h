@@ -13,7 +13,7 @@ struct demo {
     uint64_t host_bytes;             /* through the host's disk, each mode */
     uint64_t mirror, share, inplace; /* conversions */
     uint64_t vm_bytes;
-    bool matrix;  /* other hardware: what it cannot do must be refused with the reason */
+    bool matrix; /* other hardware: what it cannot do must be refused with the reason */
     bool attacks;
     uint64_t done; /* conversions that changed a VM tree */
 };

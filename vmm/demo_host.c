@@ -31,6 +31,32 @@ static void check_cpus(struct demo *d)
               "each CPU runs a thread", "%d of %d", ran, want);
 }
 
+/* Features are read, not assumed: what these CPU models of QEMU are known to have. */
+static void check_hardware(struct demo *d)
+{
+    static const struct {
+        const char *cpu;
+        uint32_t bbm, dirty, vmid_bits;
+    } known[] = {
+        { "QEMU max", 2, 1, 16 },
+        { "Neoverse-N1", 0, 1, 16 },
+        { "Cortex-A72", 0, 0, 8 },
+    };
+    const struct tn_info *i = &d->info;
+    for (size_t k = 0; k < COUNT(known); k++) {
+        if (strcmp(known[k].cpu, i->cpu) == 0) {
+            char want[56];
+            snprintf(want, sizeof(want), "BBM %u, dirty %u, %u-bit VMID", known[k].bbm,
+                     known[k].dirty, known[k].vmid_bits);
+            check_add(&d->t,
+                      i->cpu_bbm == known[k].bbm && i->cpu_hw_dirty == known[k].dirty &&
+                          i->vmid_bits == known[k].vmid_bits,
+                      ui_format("host: features of %s", i->cpu), want,
+                      "BBM %u, dirty %u, %u-bit VMID", i->cpu_bbm, i->cpu_hw_dirty, i->vmid_bits);
+        }
+    }
+}
+
 bool demo_wait_disk(const char *serial, char *path, size_t size)
 {
     double start = now();
@@ -59,10 +85,11 @@ static void disk_in_mode(struct demo *d, const char *disk, uint64_t mode)
         return;
     }
     disk_test(disk, d->host_bytes, host_cpus_online(), name, &disk_seen);
-    printf("  %s: %s written at %.0f MB/s, read at %.0f MB/s, sums %016llx %016llx, %s interrupts\n",
-           name, ui_size(disk_seen.bytes), disk_seen.write_mbs, disk_seen.read_mbs,
-           (unsigned long long)disk_seen.sum_written, (unsigned long long)disk_seen.sum_read,
-           ui_count(disk_seen.interrupts));
+    printf(
+        "  %s: %s written at %.0f MB/s, read at %.0f MB/s, sums %016llx %016llx, %s interrupts\n",
+        name, ui_size(disk_seen.bytes), disk_seen.write_mbs, disk_seen.read_mbs,
+        (unsigned long long)disk_seen.sum_written, (unsigned long long)disk_seen.sum_read,
+        ui_count(disk_seen.interrupts));
     bool same = disk_seen.error == 0 && disk_seen.bytes == d->host_bytes &&
                 disk_seen.sum_written == disk_seen.sum_read && disk_seen.wrong_words == 0;
     snprintf(want, sizeof(want), "%s out and in, sums equal", ui_size(d->host_bytes));
@@ -86,6 +113,7 @@ void demo_host(struct demo *d)
     uint64_t after = 0;
     ui_title("1. The host under Tenon: CPUs, disk, interrupts");
     check_cpus(d);
+    check_hardware(d);
     if (!pci_nvme_disk("host", disk, sizeof(disk))) {
         check_add(&d->t, false, "host: disk", "an NVMe disk with serial `host`", "none");
         return;

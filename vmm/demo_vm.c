@@ -28,10 +28,10 @@ static const char *row_name(const struct run *r, const char *what)
 
 static void leaves_text(char *text, size_t size, const struct tn_vm_stat *s)
 {
-    snprintf(text, size, "CPU %llu/%llu/%llu I/O %llu/%llu/%llu", (unsigned long long)s->cpu_leaves[1],
-             (unsigned long long)s->cpu_leaves[2], (unsigned long long)s->cpu_leaves[3],
-             (unsigned long long)s->io_leaves[1], (unsigned long long)s->io_leaves[2],
-             (unsigned long long)s->io_leaves[3]);
+    snprintf(text, size, "CPU %llu/%llu/%llu I/O %llu/%llu/%llu",
+             (unsigned long long)s->cpu_leaves[1], (unsigned long long)s->cpu_leaves[2],
+             (unsigned long long)s->cpu_leaves[3], (unsigned long long)s->io_leaves[1],
+             (unsigned long long)s->io_leaves[2], (unsigned long long)s->io_leaves[3]);
 }
 
 static bool same_leaves(const struct tn_vm_stat *a, const struct tn_vm_stat *b)
@@ -59,7 +59,8 @@ static void row_audit(struct run *r, const char *what)
         ROW(r, false, what, "0 violations", "%s", errno_name(error));
     } else {
         ROW(r, a.violations == 0, what, "0 violations", "%llu in %s leaves%s%.40s",
-            (unsigned long long)a.violations, ui_count(a.leaves), a.violations ? ": " : "", a.first);
+            (unsigned long long)a.violations, ui_count(a.leaves), a.violations ? ": " : "",
+            a.first);
     }
 }
 
@@ -80,8 +81,7 @@ static bool start(struct run *r)
     printf("  vm %d: %s zeroed and mapped in %.2f s\n", id, ui_size(r->d->vm_bytes), now() - t);
     int error = vm_populate_file(c, r->id, TN_GUEST_RAM, PAYLOAD_IMAGE, &len);
     if (!error) {
-        error = vm_seal(c, r->id, TN_GUEST_RAM,
-                        payload_load(r->v->conversions, r->v->inplace, 0));
+        error = vm_seal(c, r->id, TN_GUEST_RAM, payload_load(r->v->conversions, r->v->inplace, 0));
     }
     if (error) {
         ROW(r, false, "VM populated and sealed", "ok", "%s", errno_name(error));
@@ -99,8 +99,8 @@ static void rows_clean(struct run *r, const char *when)
     const struct load *l = &r->load;
     struct load_report a = load_report(&l->after);
     struct load_report b = load_report(&l->before);
-    ROW(r, l->events == 0, ui_format("SMMU events%s", when), "0", "%s %.56s",
-        ui_count(l->events), l->first_event);
+    ROW(r, l->events == 0, ui_format("SMMU events%s", when), "0", "%s %.56s", ui_count(l->events),
+        l->first_event);
     ROW(r, a.errors == b.errors && a.commands > b.commands, ui_format("NVMe errors%s", when), "0",
         "%llu in %s commands (%.0f MB/s)", (unsigned long long)(a.errors - b.errors),
         ui_count(a.commands - b.commands), (double)(a.bytes - b.bytes) / 1e6 / l->seconds);
@@ -155,11 +155,18 @@ static void convert_live(struct run *r)
     }
     uint64_t n = l->after.conversions - l->before.conversions;
     r->d->done += n;
-    printf("  %s conversions in %.1f s: %s a second\n", ui_count(n), l->seconds,
-           ui_count((uint64_t)((double)n / l->seconds)));
+    printf("  %s conversions in %.1f s: %s a second; the owner looked %s times for requests, %s in "
+           "vain; the vCPU ran %s times\n",
+           ui_count(n), l->seconds, ui_count((uint64_t)((double)n / l->seconds)),
+           ui_count(l->polls), ui_count(l->idle), ui_count(l->runs));
     snprintf(want, sizeof(want), "at least %s", ui_count(r->v->conversions));
     ROW(r, n >= r->v->conversions, "conversions under DMA", want, "%s", ui_count(n));
     rows_clean(r, "");
+    if (r->d->info.cpu_bbm < 2 && !(r->v->flags & TN_VM_SHARE)) {
+        uint64_t faults = l->after.faults - l->before.faults;
+        ROW(r, faults > 0 && l->events == 0, "CPU breaks, SMMU hitless", "CPU faults, no DMA fault",
+            "%s CPU faults, all resumed", ui_count(faults));
+    }
     CTL_FINISH(&r->d->c, &reply, "merging", TN_VM_MERGE, r->id);
     ctl_stat(&r->d->c, r->id, &l->after);
     row_leaves(r, "leaves merged back", "as before", &l->before, &l->after);
@@ -224,8 +231,8 @@ static void finish(struct run *r, const struct model *before)
         disk_test(disk, 4 * MIB, 2, "the disk, the host's again", &seen);
     }
     ROW(r, seen.bytes && !seen.error && !seen.wrong_words, "host drives the disk again",
-        "4 MiB out and in", "%s%s", seen.bytes ? ui_size(seen.bytes) : "no disk: ",
-        seen.bytes ? "" : errno_name(error));
+        "4 MiB out and in", "%s%s",
+        seen.bytes ? ui_size(seen.bytes) : "no disk: ", seen.bytes ? "" : errno_name(error));
 }
 
 static void whole_life(struct run *r)

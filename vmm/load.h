@@ -37,9 +37,10 @@ struct load {
     uint64_t value;
     char caught[32];
     char first_event[96];
-    uint64_t commits, refused, runs;
+    uint64_t commits, refused, runs, polls,
+        idle;         /* looks for requests, and those that found none */
     int refused_with; /* the last refusal of a commit */
-    uint64_t events; /* DMA faults of any device during the run */
+    uint64_t events;  /* DMA faults of any device during the run */
     double seconds;
     struct tn_vm_stat before, after;
     /* private */

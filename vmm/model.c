@@ -15,12 +15,11 @@ uint64_t model_frame(uint16_t owner, uint16_t borrower, uint16_t pins, uint8_t s
 static bool span_add(struct spans *l, uint64_t at, uint64_t n, uint64_t value)
 {
     struct span *last = l->n ? &l->span[l->n - 1] : NULL;
-    if (last && last->at + last->n == at &&
-        value == last->value + (l->counting ? last->n : 0)) {
+    if (last && last->at + last->n == at && value == last->value + (l->counting ? last->n : 0)) {
         last->n += n;
         return true;
     }
-    if (l->n == l->room) {
+    if (!l->span || l->n == l->room) {
         size_t room = l->room * 2 + 64;
         struct span *grown = realloc(l->span, room * sizeof(*grown));
         if (!grown) {

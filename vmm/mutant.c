@@ -119,16 +119,18 @@ int cmd_mutant(int argc, char **argv)
         { "--seconds", ARG_NUMBER, &seconds, "N", "give up after this long (90)" },
         { "--conversions", ARG_NUMBER, &count, "N", "or after so many (200,000)" },
         { "--memory", ARG_SIZE, &bytes, "SIZE", "of the VM (1G)" },
-        { "--flags", ARG_NUMBER, &load, "N", "of the payload's load: 1 4K only, 4 whole pages, 8 scattered" },
+        { "--flags", ARG_NUMBER, &load, "N",
+          "of the payload's load: 1 4K only, 4 whole pages, 8 scattered" },
         { "--share", ARG_FLAG, &share, NULL, "CPU and SMMU walk one tree" },
         { .kind = ARG_END },
     };
     const struct command cmd = {
         .name = "mutant",
         .synopsis = "[share] [options]",
-        .about = "Runs the demonstration's load until a check fails, and names that check: a wrong\n"
-                 "variant of the hypervisor must be caught, the right one must not. Prints\n"
-                 "`CAUGHT <check> after <n> changes`, or `NOT CAUGHT ...` and ends with 1.",
+        .about =
+            "Runs the demonstration's load until a check fails, and names that check: a wrong\n"
+            "variant of the hypervisor must be caught, the right one must not. Prints\n"
+            "`CAUGHT <check> after <n> changes`, or `NOT CAUGHT ...` and ends with 1.",
         .args = args,
         .max = 1,
     };

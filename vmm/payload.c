@@ -49,9 +49,10 @@ struct load_report load_report(const struct tn_vm_stat *s)
 void load_print_report(const struct tn_vm_stat *s)
 {
     struct load_report r = load_report(s);
-    printf("  its program  phase %llu, %s conversions (%s of 2M; %s pending at most), %s in place\n",
-           (unsigned long long)r.phase, ui_count(r.conversions), ui_count(r.big),
-           ui_count(r.max_pending), ui_count(r.inplace));
+    printf(
+        "  its program  phase %llu, %s conversions (%s of 2M; %s pending at most), %s in place\n",
+        (unsigned long long)r.phase, ui_count(r.conversions), ui_count(r.big),
+        ui_count(r.max_pending), ui_count(r.inplace));
     printf("               %s NVMe commands, %s MB, %s errors, %s shared pages used by DMA\n",
            ui_count(r.commands), ui_count(r.bytes / 1000000), ui_count(r.errors),
            ui_count(r.dma_shared));
@@ -63,7 +64,7 @@ void load_print_report(const struct tn_vm_stat *s)
                (unsigned long long)r.first_want, ui_count(r.first_at));
     }
     if (r.unexpected) {
-        printf("               %s calls answered wrongly, first %#llx: %lld\n", ui_count(r.unexpected),
-               (unsigned long long)r.last_call, (long long)r.last_result);
+        printf("               %s calls answered wrongly, first %#llx: %lld\n",
+               ui_count(r.unexpected), (unsigned long long)r.last_call, (long long)r.last_result);
     }
 }

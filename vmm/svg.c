@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define WIDTH  1024.0
-#define LEFT   110.0
-#define BAND   9.0
-#define LINE   38.0
+#define WIDTH      1024.0
+#define LEFT       110.0
+#define BAND       9.0
+#define LINE       38.0
 #define LINE_BYTES (64 * MIB)
 
 static const char *owner_colour(uint16_t owner)
@@ -114,7 +114,7 @@ static void draw_run(FILE *f, uint64_t from, uint64_t to, double y, const char *
         uint64_t end = (line + 1) * LINE_BYTES < to ? (line + 1) * LINE_BYTES : to;
         double x = (double)(from % LINE_BYTES) / (double)LINE_BYTES * WIDTH;
         double w = (double)(end - from) / (double)LINE_BYTES * WIDTH;
-        box(f, LEFT + x, y + (double)line * LINE, w > 0.5 ? w : 0.5, BAND, colour, title);
+        box(f, LEFT + x, y + (double)line * LINE, w > 1 ? w : 1, BAND, colour, title);
         from = end;
     }
 }
@@ -191,7 +191,8 @@ int svg_write(const char *path, const struct mem_list *mem, const struct tn_vm_s
     if (!f) {
         return -errno;
     }
-    double height = 180 + (mem ? 80 + (double)(stat->bytes / LINE_BYTES + 1) * LINE : 0);
+    double lines = mem ? (double)((stat->bytes + LINE_BYTES - 1) / LINE_BYTES) : 0;
+    double height = mem ? 204 + lines * LINE : 150;
     fprintf(f,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
             "font-family=\"sans-serif\" font-size=\"13\">\n"

@@ -19,13 +19,13 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_HYP = 3 };
 
-#define KIB           ((uint64_t)1 << 10)
-#define MIB           ((uint64_t)1 << 20)
-#define GIB           ((uint64_t)1 << 30)
-#define PAGE          ((uint64_t)4096)
-#define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
-#define MAX_VMS       64u
-#define MAX_DEVICES   64u
+#define KIB          ((uint64_t)1 << 10)
+#define MIB          ((uint64_t)1 << 20)
+#define GIB          ((uint64_t)1 << 30)
+#define PAGE         ((uint64_t)4096)
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MAX_VMS      64u
+#define MAX_DEVICES  64u
 
 /* ---- ctl.c: the way to the hypervisor ---- */
 
@@ -96,7 +96,7 @@ extern bool ui_live;
 void ui_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void ui_progress_end(void);
 void ui_title(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-int ui_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* EXIT_FAILED */
+int ui_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* EXIT_FAILED */
 int ui_refused(int result, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *errno_name(int result); /* of 0 or a negative errno: "ok", "EBUSY" */
 const char *errno_text(int result); /* in plain words */
@@ -149,10 +149,10 @@ uint64_t need_bdf(const char *s);
 bool pci_exists(uint32_t bdf);
 /* First device of this identity; `skip` passes over that many. 0 is never a good bdf here: -1 none. */
 int pci_find(uint16_t vendor, uint16_t device, int skip);
-int pci_nvme(const char *serial);              /* bdf, or -1 */
+int pci_nvme(const char *serial);                                /* bdf, or -1 */
 bool pci_nvme_disk(const char *serial, char *path, size_t size); /* /dev/nvme0n1 */
 bool pci_driver(uint32_t bdf, char *name, size_t size);
-int pci_unbind(uint32_t bdf);                  /* 0 (also without a driver) or -errno */
+int pci_unbind(uint32_t bdf); /* 0 (also without a driver) or -errno */
 int pci_bind(uint32_t bdf, const char *driver);
 int pci_config_read(uint32_t bdf, unsigned offset, unsigned size, uint32_t *value);
 int pci_config_write(uint32_t bdf, unsigned offset, unsigned size, uint32_t value);
@@ -162,8 +162,8 @@ volatile uint64_t *pci_map_bar(uint32_t bdf, int bar, uint64_t *size); /* by sys
 /* ---- host.c: the machine that we are on ---- */
 
 int host_cpus_online(void);
-bool host_pin(int cpu); /* this thread */
-uint64_t host_interrupts(const char *disk); /* of "nvme0", by the ITS */
+bool host_pin(int cpu);                            /* this thread */
+uint64_t host_interrupts(const char *disk);        /* of "nvme0", by the ITS */
 bool host_page_pa(const void *page, uint64_t *pa); /* through /proc/self/pagemap */
 struct disk_result {
     int error;

@@ -21,26 +21,26 @@
 
 typedef uint16_t owner_t;
 #define OWNER_NONE ((owner_t)0) /* free, in the pool */
-#define OWNER_HYP ((owner_t)1)
+#define OWNER_HYP  ((owner_t)1)
 #define OWNER_HOST ((owner_t)2)
-#define OWNER_VM0 ((owner_t)3) /* VM id i is OWNER_VM0 + i */
+#define OWNER_VM0  ((owner_t)3) /* VM id i is OWNER_VM0 + i */
 
 enum frame_state {
     FRAME_OWNED = 0,
     FRAME_SHARED = 1,   /* lent to `borrower` */
     FRAME_POISONED = 2, /* must never be used again */
 };
-enum { /* flags */
-    FRAME_TABLE = 1u << 0, /* a page table page (owner OWNER_HYP) */
-    FRAME_DIRTY = 1u << 1, /* not yet zeroed since its last owner: nobody may use it */
-    FRAME_HELD = 1u << 2,  /* in the middle of a change: no new pin, share or donation */
+enum {                        /* flags */
+       FRAME_TABLE = 1u << 0, /* a page table page (owner OWNER_HYP) */
+       FRAME_DIRTY = 1u << 1, /* not yet zeroed since its last owner: nobody may use it */
+       FRAME_HELD = 1u << 2,  /* in the middle of a change: no new pin, share or donation */
 };
 
 #define FRAME_PINS_MAX 4095u
 struct frame {
     owner_t owner;
-    owner_t borrower;          /* OWNER_NONE unless FRAME_SHARED */
-    uint32_t pins : 12;        /* by the owner */
+    owner_t borrower;   /* OWNER_NONE unless FRAME_SHARED */
+    uint32_t pins : 12; /* by the owner */
     uint32_t borrower_pins : 12;
     uint32_t state : 4;
     uint32_t flags : 4;
@@ -75,7 +75,8 @@ bool frame_may_use(uint64_t pa, owner_t who);
  * the caller did not hold: a broken promise of ours).
  */
 int frames_hold(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower);
-void frames_lend(uint64_t pa, uint64_t n, owner_t borrower); /* OWNER_NONE: back to its owner alone */
+void frames_lend(uint64_t pa, uint64_t n,
+                 owner_t borrower); /* OWNER_NONE: back to its owner alone */
 void frames_unhold(uint64_t pa, uint64_t n);
 
 /* The run of equal frames (owner, borrower, state, flags, pins) that starts at pa: true and *last =
@@ -91,7 +92,7 @@ uint64_t frames_count(void);
  * A chunk is free exactly when its first frame is OWNER_NONE's: there is no second truth.
  */
 #define CHUNK_SHIFT 21u
-#define CHUNK_SIZE ((uint64_t)1 << CHUNK_SHIFT)
+#define CHUNK_SIZE  ((uint64_t)1 << CHUNK_SHIFT)
 #define CHUNK_PAGES ((uint64_t)1 << (CHUNK_SHIFT - PAGE_SHIFT))
 #define FRAME_POOLS 4u /* regions of each kind at most; more: -ENOSPC */
 

@@ -67,8 +67,8 @@ struct follower {
     bool wants_hint;
 };
 
-#define GMEM_MAX_CHUNKS 2048u /* 4 GiB */
-#define GMEM_STATE_PAGES 64u  /* 2 bits a page: a table page holds 16384 pages' states */
+#define GMEM_MAX_CHUNKS  2048u /* 4 GiB */
+#define GMEM_STATE_PAGES 64u   /* 2 bits a page: a table page holds 16384 pages' states */
 
 struct gmem {
     owner_t owner;
@@ -133,6 +133,8 @@ enum gmem_state gmem_state(const struct gmem *gm, uint64_t page);
 uint64_t gmem_frame(const struct gmem *gm, uint64_t page);
 /* First page > `page` whose state differs from page's, capped at npages. */
 uint64_t gmem_run_end(const struct gmem *gm, uint64_t page);
+/* The same, capped at `end`, beyond which it does not look. */
+uint64_t gmem_run_until(const struct gmem *gm, uint64_t page, uint64_t end);
 /* Are all pages of [page, page+n) in one state? For the guest's view PRIVATE and SHARED_INPLACE are
  * one: the same frame. Costs one count per whole chunk. */
 bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view);
@@ -150,7 +152,8 @@ void gmem_follow(struct gmem *gm, struct follower *f);
 void gmem_unfollow(struct gmem *gm, struct follower *f);
 void gmem_follow_locked(struct gmem *gm, struct follower *f);
 void gmem_unfollow_locked(struct gmem *gm, struct follower *f);
-/* Tell every other follower that wants to know (A5). Never call with a space's lock held. */
+/* Tell every other follower that wants to know (A5); dropped while a change is under way. Never call
+ * with a space's lock held. */
 void gmem_hint(struct gmem *gm, const struct follower *from, uint64_t page);
 
 #endif

@@ -17,7 +17,7 @@ struct iommu_domain;
 /* What the walker of this IOMMU can do, read from its identification registers. */
 struct iommu_caps {
     bool stage1, stage2, nested;
-    struct pt_live live;  /* rules of the walker's own tables */
+    struct pt_live live; /* rules of the walker's own tables */
     uint8_t ia_bits, oa_bits;
     uint8_t vmid_bits, asid_bits, sid_bits, ssid_bits;
     bool coherent, range_inv, fwb, xnx, btm, stall, two_level;
@@ -27,11 +27,11 @@ struct iommu_caps {
 struct iommu_event {
     uint32_t sid;
     uint32_t ssid;
-    uint8_t type;       /* the hardware's event number */
+    uint8_t type;                             /* the hardware's event number */
     bool write, ssid_valid, stage2, overflow; /* overflow: earlier events were lost */
-    uint64_t addr;      /* input address */
+    uint64_t addr;                            /* input address */
     uint64_t ipa;
-    const char *what;   /* plain words: "translation fault", static string */
+    const char *what; /* plain words: "translation fault", static string */
 };
 
 struct iommu_ops {
@@ -64,9 +64,9 @@ struct iommu_domain {
     struct iommu *im;
     struct space *space;
     owner_t owner;
-    uint16_t tag;      /* VMID (stage 2) or ASID (stage 1) */
+    uint16_t tag; /* VMID (stage 2) or ASID (stage 1) */
     bool stage1;
-    uint32_t devices;  /* attached */
+    uint32_t devices; /* attached */
     /* The driver's own invalidator; inv asks it only while devices are attached, and the tag is
      * invalidated as a whole before the first is. */
     struct invalidator driver;
@@ -106,6 +106,14 @@ int iommu_map(struct iommu_domain *d, uint64_t iova, uint64_t pa, uint64_t len, 
  */
 int iommu_unmap(struct iommu_domain *d, uint64_t iova, uint64_t len);
 int iommu_iova_to_phys(struct iommu_domain *d, uint64_t iova, uint64_t *pa); /* -ENOENT, -ERANGE */
+
+/*
+ * A page request of a device (PRI, or a stalled transaction): answered by the fault path of the tree
+ * it walks (A4), and always answered. SUCCESS: try again; INVALID: no such page, or no right;
+ * FAILURE: not now, and stop asking. No lock of the domain is held; as space_fault otherwise.
+ */
+enum iommu_response { IOMMU_RESPONSE_SUCCESS, IOMMU_RESPONSE_INVALID, IOMMU_RESPONSE_FAILURE };
+enum iommu_response iommu_page_request(struct iommu_domain *d, uint64_t iova, uint32_t access);
 
 /* Tree configuration for a domain of its own (mirror mode or explicit): stage 2 where there is one,
  * else stage 1. -EOPNOTSUPP if the IOMMU has neither. */

@@ -45,12 +45,12 @@ enum space_view {
     VIEW_HOST,  /* only shared pages, each at ia == its frame's pa (the window) */
 };
 
-#define SPACE_WALKERS 2u
+#define SPACE_WALKERS  2u
 #define SPACE_BINDINGS 8u
-#define SPACE_RESERVE 8u /* table pages that a binding keeps at hand between changes */
+#define SPACE_RESERVE  8u /* table pages that a binding keeps at hand between changes */
 
 struct binding {
-    struct follower f; /* first: container of the ops */
+    struct follower f;   /* first: container of the ops */
     struct space *space; /* NULL: slot is free */
     enum space_view view;
     uint64_t ia; /* VIEW_GUEST: where page `first` stands */
@@ -60,7 +60,7 @@ struct binding {
     /* Of the change under way; under gm->lock, `busy_*` under the space lock too. */
     bool issued, busy;
     uint64_t busy_ia, busy_last; /* neighbours that are out until gain: faults there retry */
-    uint32_t kept; /* pages in reserve before prepare: what a refusal goes back to */
+    uint32_t kept;               /* pages in reserve before prepare: what a refusal goes back to */
     struct pt_pool reserve;
     struct pt_gather gather;
 };
@@ -136,7 +136,7 @@ uint64_t space_tables(struct space *s);
 typedef const char *(*space_audit_fn)(void *ctx, const struct pt_leaf *leaf, uint64_t pa);
 struct space_audit {
     uint64_t leaves, pages, tables, violations;
-    const char *first;    /* what is wrong with the first violation */
+    const char *first; /* what is wrong with the first violation */
     uint64_t first_ia, first_pa;
 };
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The C library that the core, the compiler and libfdt expect: C11 7.24, strtoul for libfdt. */
+/* The C library that the core, the compiler and libfdt expect: C11 7.24, strnlen for libfdt. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +13,6 @@ size_t strnlen(const char *s, size_t n);
 int strcmp(const char *a, const char *b);
 char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
-unsigned long strtoul(const char *s, char **end, int base);
 _Noreturn void __stack_chk_fail(void);
 _Noreturn void port_panic(const char *why);
 
@@ -177,33 +176,4 @@ char *strrchr(const char *s, int c)
             return (char *)(uintptr_t)found;
         }
     }
-}
-
-/* libfdt uses it for device tree overlays only. */
-unsigned long strtoul(const char *s, char **end, int base)
-{
-    unsigned long v = 0;
-    unsigned long b = (unsigned long)base;
-
-    if ((base == 16 || base == 0) && s[0] == '0' && (s[1] | 0x20) == 'x') {
-        s += 2;
-        b = 16;
-    } else if (base == 0) {
-        b = s[0] == '0' ? 8 : 10;
-    }
-    for (;; s++) {
-        unsigned long c = (unsigned char)*s;
-        unsigned long digit = c - '0' < 10            ? c - '0'
-                              : (c | 0x20) - 'a' < 26 ? (c | 0x20) - 'a' + 10
-                                                      : 99;
-
-        if (digit >= b) {
-            break;
-        }
-        v = v * b + digit;
-    }
-    if (end != NULL) {
-        *end = (char *)(uintptr_t)s;
-    }
-    return v;
 }
