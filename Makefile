@@ -335,7 +335,7 @@ tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src
 check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \
     $(patsubst %,$(B)/tidy/vmm/%.ok,$(filter %.c,$(vmm_src))) $(tidy_hosted:%=$(B)/tidy/hosted/%.ok)
 
-size:
+size: $(B)/el2/tenon.elf
 	$(Q)tools/size
 
 -include $(patsubst %,$(B)/el2/%.d,$(el2_src)) $(patsubst %,$(B)/vmm/%.d,$(vmm_src)) \

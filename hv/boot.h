@@ -73,13 +73,31 @@ uint64_t smc_call(uint64_t fn, uint64_t a, uint64_t b, uint64_t c);
 _Noreturn void psci_system(bool off);
 
 /* ---- gic.c, its.c ---- */
+static inline uint32_t mmio_read32(uint64_t pa)
+{
+    return *(volatile uint32_t *)pa;
+}
+static inline uint64_t mmio_read64(uint64_t pa)
+{
+    return *(volatile uint64_t *)pa;
+}
+static inline void mmio_write32(uint64_t pa, uint32_t v)
+{
+    *(volatile uint32_t *)pa = v;
+}
+static inline void mmio_write64(uint64_t pa, uint64_t v)
+{
+    *(volatile uint64_t *)pa = v;
+}
 void gic_init(void);
 bool gic_is_redist(uint64_t pa); /* the base of a redistributor */
 uint32_t gic_redists(void);
 void its_init(void);
 
 /* ---- trap.c ---- */
-struct regs;
+/* Where a stage-2 fault happened: HPFAR_EL2, or a walk of EL1's own stage 1 where that is not valid (a
+ * permission fault other than of a table walk, DDI0487 D23.2.56). False: the walk failed. */
+bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, uint64_t *ipa);
 _Noreturn void el2_fault(struct regs *r, uint64_t kind);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the host may ask about: nothing here changes anything, and no content of memory is shown. */
 #include "ctl.h"
+#include "sysreg.h"
 
-#define VERSION_TEXT    "0.1"
-#define MEM_PAGES       65536u /* pages looked at in one call */
-#define EVENT_RING      512u   /* a power of two */
-#define EVENT_PERIOD_NS 10000000u
+#define VERSION_TEXT     "0.1"
+#define MEM_PAGES        65536u /* pages looked at in one call */
+#define EVENT_RING       512u   /* a power of two */
+#define EVENT_PER_SECOND 100u
 
 static void text(char *to, uint64_t size, const char *from)
 {
@@ -263,7 +264,7 @@ int ctl_vm_mem(struct ctl *c)
 static struct {
     struct port_lock lock;
     struct tn_event ring[EVENT_RING];
-    uint64_t in, out, lost, next_ns;
+    uint64_t in, out, lost, next;
 } events;
 
 static uint16_t stream_owner(uint32_t sid)
@@ -281,13 +282,13 @@ static uint16_t stream_owner(uint32_t sid)
 void ctl_events_drain(bool now)
 {
     struct iommu_event ev;
-    uint64_t t = port_now();
+    uint64_t t = rd(cntpct_el0);
 
-    if (!hv.has_smmu || (!now && t < __atomic_load_n(&events.next_ns, __ATOMIC_RELAXED))) {
+    if (!hv.has_smmu || (!now && t < __atomic_load_n(&events.next, __ATOMIC_RELAXED))) {
         return;
     }
     port_lock(&events.lock);
-    events.next_ns = t + EVENT_PERIOD_NS;
+    events.next = t + rd(cntfrq_el0) / EVENT_PER_SECOND;
     for (uint32_t n = 0; n < EVENT_RING && hv.smmu.im.ops->next_event(&hv.smmu.im, &ev); n++) {
         struct tn_event *e = &events.ring[events.in++ % EVENT_RING];
 
@@ -298,7 +299,7 @@ void ctl_events_drain(bool now)
         e->write = ev.write;
         e->addr = ev.addr;
         e->ipa = ev.ipa;
-        e->time_ns = t;
+        e->time_ns = port_now();
         text(e->what, sizeof(e->what), ev.what ? ev.what : "?");
         if (ev.overflow) {
             events.lost++;

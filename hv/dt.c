@@ -14,20 +14,18 @@ size_t strnlen(const char *s, size_t n); /* POSIX: not in the C11 header */
 struct dt dt;
 static void *fdt;
 
-/* What the host keeps, by compatible. `map`: its registers are the host's own. */
+/* What the host keeps, by compatible or, where there is none, by name. `map`: its registers are the
+ * host's own. */
 static const struct {
     const char *compatible;
     bool map;
 } allowed[] = {
-    { "arm,pl011", true },
-    { "arm,pl031", true },
-    { "arm,pl061", true },
-    { "arm,gic-v3", false },
-    { "pci-host-ecam-generic", false },
-    { "arm,armv8-timer", false },
-    { "arm,psci-1.0", false },
-    { "arm,psci-0.2", false },
-    { "fixed-clock", false },
+    { "chosen", false },          { "cpus", false },
+    { "aliases", false },         { "arm,pl011", true },
+    { "arm,pl031", true },        { "arm,pl061", true },
+    { "arm,gic-v3", false },      { "pci-host-ecam-generic", false },
+    { "arm,armv8-timer", false }, { "arm,psci-1.0", false },
+    { "arm,psci-0.2", false },    { "fixed-clock", false },
     { "gpio-keys", false },
 };
 
@@ -290,16 +288,11 @@ void dt_read(uint64_t pa, void *work, uint64_t work_size)
 
 static bool keep(int node)
 {
-    static const char *const names[] = { "chosen", "cpus", "aliases" };
     const char *name = fdt_get_name(fdt, node, NULL);
 
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (name != NULL && strcmp(name, names[i]) == 0) {
-            return true;
-        }
-    }
     for (unsigned i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
-        if (compatible(node, allowed[i].compatible)) {
+        if (compatible(node, allowed[i].compatible) ||
+            (name != NULL && strcmp(name, allowed[i].compatible) == 0)) {
             return true;
         }
     }

@@ -14,8 +14,6 @@
 #define GICD_TYPER       0x4u
 #define GICR_CTLR        0x0u
 #define GICR_TYPER       0x8u
-#define GICR_SETLPIR     0x40u
-#define GICR_CLRLPIR     0x48u
 #define GICR_PROPBASER   0x70u
 #define GICR_PENDBASER   0x78u
 #define TYPER_VLPIS      (1ul << 1)
@@ -36,26 +34,6 @@ static uint32_t count;
 static uint64_t stride;
 static unsigned max_idbits; /* GICD_TYPER.IDbits: one less than the number of INTID bits */
 static struct port_lock lock;
-
-static uint32_t read32(uint64_t pa)
-{
-    return *(volatile uint32_t *)pa;
-}
-
-static uint64_t read64(uint64_t pa)
-{
-    return *(volatile uint64_t *)pa;
-}
-
-static void write32(uint64_t pa, uint32_t v)
-{
-    *(volatile uint32_t *)pa = v;
-}
-
-static void write64(uint64_t pa, uint64_t v)
-{
-    *(volatile uint64_t *)pa = v;
-}
 
 bool gic_is_redist(uint64_t pa)
 {
@@ -115,7 +93,7 @@ static int pin_tables(struct redist *r)
 
 static void write_ctlr(struct redist *r, uint32_t v)
 {
-    bool was = (read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0;
+    bool was = (mmio_read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0;
     bool is = (v & CTLR_ENABLE_LPIS) != 0;
 
     if (!was && is) {
@@ -127,22 +105,22 @@ static void write_ctlr(struct redist *r, uint32_t v)
                      (uint32_t)-err);
             return;
         }
-        write64(r->base + GICR_PROPBASER, r->prop);
-        write64(r->base + GICR_PENDBASER, r->pend);
+        mmio_write64(r->base + GICR_PROPBASER, r->prop);
+        mmio_write64(r->base + GICR_PENDBASER, r->pend);
     }
-    write32(r->base + GICR_CTLR, v);
-    if (was && !is && (read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) == 0) {
+    mmio_write32(r->base + GICR_CTLR, v);
+    if (was && !is && (mmio_read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) == 0) {
         /* RWP (bit 3): the hardware is done with the tables. Bounded; pinned for good if not. */
         uint64_t until = port_now() + 100000000ul;
 
-        while ((read32(r->base + GICR_CTLR) & 8u) != 0) {
+        while ((mmio_read32(r->base + GICR_CTLR) & 8u) != 0) {
             if (port_now() > until) {
                 port_log("GICR %lx: does not let go of its LPI tables", r->base);
                 return;
             }
         }
-        write64(r->base + GICR_PROPBASER, r->prop & ~PROP_ADDR);
-        write64(r->base + GICR_PENDBASER, r->pend & ~PEND_ADDR);
+        mmio_write64(r->base + GICR_PROPBASER, r->prop & ~PROP_ADDR);
+        mmio_write64(r->base + GICR_PENDBASER, r->pend & ~PEND_ADDR);
         unpin_tables(r);
     }
 }
@@ -151,19 +129,19 @@ static void write_ctlr(struct redist *r, uint32_t v)
 static void write_base(struct redist *r, uint64_t *shadow, uint64_t reg, uint64_t addr, uint64_t v,
                        unsigned size)
 {
-    if (size != 8 || (read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
+    if (size != 8 || (mmio_read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
         port_log("GICR %lx: write of %lx to %s refused: %s", r->base, v,
                  reg == GICR_PROPBASER ? "PROPBASER" : "PENDBASER",
                  size != 8 ? "half of it" : "LPIs are enabled");
         return;
     }
-    write64(r->base + reg, v & ~addr);
+    mmio_write64(r->base + reg, v & ~addr);
     *shadow = v;
 }
 
 static uint64_t read_base(const struct redist *r, uint64_t reg, uint64_t shadow, uint64_t addr)
 {
-    return (read64(r->base + reg) & ~addr) | (shadow & addr);
+    return (mmio_read64(r->base + reg) & ~addr) | (shadow & addr);
 }
 
 static int rd_page(struct redist *r, uint64_t off, bool write, unsigned size, uint64_t *val)
@@ -180,7 +158,7 @@ static int rd_page(struct redist *r, uint64_t off, bool write, unsigned size, ui
         } else if (reg == GICR_PENDBASER) {
             *val = read_base(r, reg, r->pend, PEND_ADDR) >> shift;
         } else {
-            *val = size == 8 ? read64(r->base + off) : read32(r->base + off);
+            *val = size == 8 ? mmio_read64(r->base + off) : mmio_read32(r->base + off);
         }
         return 0;
     }
@@ -191,9 +169,9 @@ static int rd_page(struct redist *r, uint64_t off, bool write, unsigned size, ui
     } else if (off == GICR_CTLR) {
         write_ctlr(r, (uint32_t)*val);
     } else if (size == 8) {
-        write64(r->base + off, *val);
+        mmio_write64(r->base + off, *val);
     } else {
-        write32(r->base + off, (uint32_t)*val);
+        mmio_write32(r->base + off, (uint32_t)*val);
     }
     return 0;
 }
@@ -230,10 +208,10 @@ void gic_init(void)
 
     mmu_map_device(hv.gicd, dt.gicd_size);
     mmu_map_device(hv.gicr, hv.gicr_size);
-    max_idbits = read32(hv.gicd + GICD_TYPER) >> 19 & 31;
+    max_idbits = mmio_read32(hv.gicd + GICD_TYPER) >> 19 & 31;
     stride = dt.gicr_stride;
     if (stride == 0) {
-        stride = RD_SIZE + ((read64(rd + GICR_TYPER) & TYPER_VLPIS) != 0 ? VLPI_SIZE : 0);
+        stride = RD_SIZE + ((mmio_read64(rd + GICR_TYPER) & TYPER_VLPIS) != 0 ? VLPI_SIZE : 0);
     }
     allow(hv.gicd, dt.gicd_size, "GICD");
     for (; (last & TYPER_LAST) == 0 && rd + stride <= hv.gicr + hv.gicr_size; rd += stride) {
@@ -241,13 +219,13 @@ void gic_init(void)
             port_log("GIC: more redistributors than CPUs are used");
             break;
         }
-        last = read64(rd + GICR_TYPER);
+        last = mmio_read64(rd + GICR_TYPER);
         redist[count++].base = rd;
         /* As the last boot may have left them. EnableLPIs may be impossible to clear. */
-        if ((read32(rd + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
-            write32(rd + GICR_CTLR, 0);
+        if ((mmio_read32(rd + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
+            mmio_write32(rd + GICR_CTLR, 0);
         }
-        if ((read32(rd + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
+        if ((mmio_read32(rd + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
             port_panic("GIC: LPIs are on at boot, with tables of somebody else's");
         }
         allow(rd + PAGE_SIZE, RD_SIZE - PAGE_SIZE, "GICR");

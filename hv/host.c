@@ -4,6 +4,7 @@
  * the traps that keep the rest away, and the domains of its devices.
  */
 #include "boot.h"
+#include "sysreg.h"
 #include "vm.h"
 
 #define HOST_IA_BITS 40u
@@ -14,59 +15,40 @@ static const uint32_t regs_cpu = PT_READ | PT_WRITE | PT_DEVICE;
 
 /* ---- registers of this CPU ---- */
 
-#define HCR_VM    (1ul << 0)
-#define HCR_SWIO  (1ul << 1)
-#define HCR_TID3  (1ul << 18)
-#define HCR_TSC   (1ul << 19)
-#define HCR_TIDCP (1ul << 20)
-#define HCR_RW    (1ul << 31)
-#define HCR_TLOR  (1ul << 35)
-#define HCR_TERR  (1ul << 36)
-#define HCR_APK   (1ul << 40)
-#define HCR_API   (1ul << 41)
-#define HCR_TID5  (1ul << 58)
-
-#define READ(reg)                                    \
-    ({                                               \
-        uint64_t v_;                                 \
-        __asm__ volatile("mrs %0, " reg : "=r"(v_)); \
-        v_;                                          \
-    })
-#define WRITE(reg, v) __asm__ volatile("msr " reg ", %0" ::"r"((uint64_t)(v)))
 #define FIELD(v, lsb) ((unsigned)((v) >> (lsb)) & 15u)
 
 /* Features that stay hidden have their EL2 controls at "trap", which is not their reset value
  * (unknown). Encodings by number: the assembler's base architecture has no names for them. */
 static void setup_optional(void)
 {
-    uint64_t mmfr0 = READ("id_aa64mmfr0_el1"), mmfr1 = READ("id_aa64mmfr1_el1");
-    uint64_t pfr0 = READ("id_aa64pfr0_el1"), pfr1 = READ("id_aa64pfr1_el1");
+    uint64_t mmfr0 = rd(id_aa64mmfr0_el1), mmfr1 = rd(id_aa64mmfr1_el1);
+    uint64_t pfr0 = rd(id_aa64pfr0_el1), pfr1 = rd(id_aa64pfr1_el1);
 
     if (FIELD(mmfr0, 56) != 0) {
         /* Fine-grained traps: 0 traps what has negative polarity (SME, GCS, PIE, BRBE...). */
-        WRITE("S3_4_C1_C1_4", 0); /* HFGRTR_EL2 */
-        WRITE("S3_4_C1_C1_5", 0); /* HFGWTR_EL2 */
-        WRITE("S3_4_C1_C1_6", 0); /* HFGITR_EL2 */
-        WRITE("S3_4_C3_C1_4", 0); /* HDFGRTR_EL2 */
-        WRITE("S3_4_C3_C1_5", 0); /* HDFGWTR_EL2 */
+        wr(S3_4_C1_C1_4, 0); /* HFGRTR_EL2 */
+        wr(S3_4_C1_C1_5, 0); /* HFGWTR_EL2 */
+        wr(S3_4_C1_C1_6, 0); /* HFGITR_EL2 */
+        wr(S3_4_C3_C1_4, 0); /* HDFGRTR_EL2 */
+        wr(S3_4_C3_C1_5, 0); /* HDFGWTR_EL2 */
         if (FIELD(pfr0, 44) != 0) {
-            WRITE("S3_4_C3_C1_6", 0); /* HAFGRTR_EL2 */
+            wr(S3_4_C3_C1_6, 0); /* HAFGRTR_EL2 */
         }
         if (FIELD(mmfr0, 56) >= 2) {
-            WRITE("S3_4_C3_C1_2", 0); /* HFGRTR2_EL2 */
-            WRITE("S3_4_C3_C1_3", 0); /* HFGWTR2_EL2 */
-            WRITE("S3_4_C3_C1_7", 0); /* HFGITR2_EL2 */
-            WRITE("S3_4_C3_C1_0", 0); /* HDFGRTR2_EL2 */
-            WRITE("S3_4_C3_C1_1", 0); /* HDFGWTR2_EL2 */
+            wr(S3_4_C3_C1_2, 0); /* HFGRTR2_EL2 */
+            wr(S3_4_C3_C1_3, 0); /* HFGWTR2_EL2 */
+            wr(S3_4_C3_C1_7, 0); /* HFGITR2_EL2 */
+            wr(S3_4_C3_C1_0, 0); /* HDFGRTR2_EL2 */
+            wr(S3_4_C3_C1_1, 0); /* HDFGWTR2_EL2 */
         }
     }
     if (FIELD(mmfr1, 40) != 0) {
-        WRITE("S3_4_C1_C2_2", FIELD(pfr1, 36) != 0 ? 1ul << 6 : 0); /* HCRX_EL2: TALLINT */
+        wr(HCRX_EL2, FIELD(pfr1, 36) != 0 ? 1ul << 6 : 0); /* TALLINT */
     }
     if (FIELD(pfr0, 40) != 0 || FIELD(pfr1, 16) != 0) {
-        WRITE("S3_4_C10_C5_0", 3ul << 48); /* MPAM2_EL2: TRAPMPAM0EL1, TRAPMPAM1EL1 */
-        if ((READ("S3_0_C10_C4_4") & 1ul << 17) != 0) {
-            WRITE("S3_4_C10_C4_0", 1ul << 31); /* MPAMHCR_EL2: TRAP_MPAMIDR_EL1 */
+        wr(S3_4_C10_C5_0, 3ul << 48); /* MPAM2_EL2: TRAPMPAM0EL1, TRAPMPAM1EL1 */
+        if ((rd(S3_0_C10_C4_4) & 1ul << 17) != 0) {
+            wr(S3_4_C10_C4_0, 1ul << 31); /* MPAMHCR_EL2: TRAP_MPAMIDR_EL1 */
         }
     }
 }
@@ -75,8 +57,8 @@ static uint64_t host_hcr(void)
 {
     uint64_t hcr = HCR_RW | HCR_VM | HCR_SWIO | HCR_TID3 | HCR_TSC | HCR_TIDCP;
 
-    hcr |= FIELD(READ("id_aa64mmfr1_el1"), 16) != 0 ? HCR_TLOR : 0;
-    hcr |= FIELD(READ("id_aa64pfr0_el1"), 28) != 0 ? HCR_TERR : 0;
+    hcr |= FIELD(rd(id_aa64mmfr1_el1), 16) != 0 ? HCR_TLOR : 0;
+    hcr |= FIELD(rd(id_aa64pfr0_el1), 28) != 0 ? HCR_TERR : 0;
     hcr |= hv.caps.pauth ? HCR_APK | HCR_API : 0;
     hcr |= hv.caps.mte ? HCR_TID5 : 0;
     /* ATA = 0: no allocation tags. E2H = TGE = 0. IMO, FMO, AMO = 0: interrupts are the host's. */
@@ -85,35 +67,35 @@ static uint64_t host_hcr(void)
 
 void host_cpu_setup(void)
 {
-    uint64_t dfr0 = READ("id_aa64dfr0_el1"), pfr0 = READ("id_aa64pfr0_el1");
+    uint64_t dfr0 = rd(id_aa64dfr0_el1), pfr0 = rd(id_aa64pfr0_el1);
     uint64_t cptr, mdcr = 0;
 
     /* CPTR_EL2, E2H = 0: RES1 bits, with TZ (8) and TSM (12) among them; TTA (20), TAM (30). */
     cptr = 0x33ff | (FIELD(dfr0, 4) != 0 ? 1ul << 20 : 0) | (FIELD(pfr0, 44) != 0 ? 1ul << 30 : 0);
-    WRITE("cptr_el2", cptr);
+    wr(cptr_el2, cptr);
     /* MDCR_EL2: TPM (6), TPMCR (5), TPMS (14), TTRF (19); E2PB, E2TB = 0 keep buffers EL2's. */
     mdcr |= 1ul << 6 | 1ul << 5;
     mdcr |= FIELD(dfr0, 32) != 0 ? 1ul << 14 : 0;
     mdcr |= FIELD(dfr0, 40) != 0 ? 1ul << 19 : 0;
     if (hv.caps.pmu) {
-        mdcr |= READ("pmcr_el0") >> 11 & 31; /* HPMN: all counters EL1's, none of them reachable */
+        mdcr |= rd(pmcr_el0) >> 11 & 31; /* HPMN: all counters EL1's, none of them reachable */
     }
-    WRITE("mdcr_el2", mdcr);
+    wr(mdcr_el2, mdcr);
     setup_optional();
 
-    WRITE("hstr_el2", 0);
-    WRITE("cnthctl_el2", 3); /* the host may use the physical timer and counter */
-    WRITE("cntvoff_el2", 0);
-    WRITE("cnthp_ctl_el2", 0);
-    WRITE("vpidr_el2", READ("midr_el1"));
-    WRITE("vmpidr_el2", READ("mpidr_el1"));
-    WRITE("S3_4_C12_C9_5", 0xf); /* ICC_SRE_EL2: system registers, for EL1 too */
-    __asm__ volatile("isb");
-    WRITE("S3_4_C12_C11_0", 0); /* ICH_HCR_EL2 */
-    WRITE("vtcr_el2", hv.host_walker.vtcr);
-    WRITE("vttbr_el2", hv.host_walker.vttbr);
-    WRITE("hcr_el2", host_hcr());
-    __asm__ volatile("isb" ::: "memory");
+    wr(hstr_el2, 0);
+    wr(cnthctl_el2, 3); /* the host may use the physical timer and counter */
+    wr(cntvoff_el2, 0);
+    wr(cnthp_ctl_el2, 0);
+    wr(vpidr_el2, rd(midr_el1));
+    wr(vmpidr_el2, rd(mpidr_el1));
+    wr(ICC_SRE_EL2, 0xf); /* system registers, for EL1 too */
+    isb();
+    wr(ICH_HCR_EL2, 0);
+    wr(vtcr_el2, hv.host_walker.vtcr);
+    wr(vttbr_el2, hv.host_walker.vttbr);
+    wr(hcr_el2, host_hcr());
+    isb();
 }
 
 /* ---- the host's trees ---- */

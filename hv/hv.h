@@ -56,13 +56,12 @@ struct cpu_walker {
     struct invalidator inv;
     uint64_t vttbr; /* root | VMID << 48; BADDR per VTTBR_EL2 */
     uint64_t vtcr;
-    bool ttl;
 };
 void cpu_walker_init(struct cpu_walker *w, const struct pt *pt, uint16_t vmid);
 
 struct cpu_caps { /* from the CPUs' identification registers, the same on all (checked at boot) */
     uint8_t pa_bits, vmid_bits, bbm;
-    bool hafdbs_af, hafdbs_dirty, xnx, fwb, ttl, range_tlbi, vhe, sve, sme, mte, pauth, pmu;
+    bool hafdbs_af, hafdbs_dirty, xnx, mte, pauth, pmu;
 };
 
 struct hv {

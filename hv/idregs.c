@@ -100,8 +100,7 @@ void caps_read(struct cpu_caps *c)
 {
     static const uint8_t pa_bits[] = { 32, 36, 40, 42, 44, 48 };
     uint64_t mmfr0 = idreg_read(7, 0), mmfr1 = idreg_read(7, 1), mmfr2 = idreg_read(7, 2);
-    uint64_t pfr0 = idreg_read(4, 0), pfr1 = idreg_read(4, 1);
-    uint64_t isar0 = idreg_read(6, 0), isar1 = idreg_read(6, 1), isar2 = idreg_read(6, 2);
+    uint64_t pfr1 = idreg_read(4, 1), isar1 = idreg_read(6, 1), isar2 = idreg_read(6, 2);
     unsigned range = FIELD(mmfr0, 0), pmu = FIELD(idreg_read(5, 0), 8);
 
     *c = (struct cpu_caps){
@@ -112,12 +111,6 @@ void caps_read(struct cpu_caps *c)
         .hafdbs_af = FIELD(mmfr1, 0) >= 1,
         .hafdbs_dirty = FIELD(mmfr1, 0) >= 2,
         .xnx = FIELD(mmfr1, 28) != 0,
-        .fwb = FIELD(mmfr2, 40) != 0,
-        .ttl = FIELD(mmfr2, 48) != 0,
-        .range_tlbi = FIELD(isar0, 56) >= 2,
-        .vhe = FIELD(mmfr1, 8) != 0,
-        .sve = FIELD(pfr0, 32) != 0,
-        .sme = FIELD(pfr1, 24) != 0,
         .mte = FIELD(pfr1, 8) >= 2,
         .pauth = ((FIELD(isar1, 4) | FIELD(isar1, 8) | FIELD(isar2, 12)) & 0xfu) != 0,
         .pmu = pmu != 0 && pmu != 0xf,

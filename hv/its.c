@@ -83,25 +83,19 @@ static struct {
     uint64_t refused;
 } its;
 
-static uint32_t read32(uint64_t reg)
+/* GITS_BASER.Page_Size: 4, 16 or 64 KiB. */
+static unsigned page_shift(uint64_t baser)
 {
-    return *(volatile uint32_t *)(its.base + reg);
+    unsigned v = baser >> 8 & 3;
+
+    return v == 0 ? 12 : v == 1 ? 14 : 16;
 }
 
-static uint64_t read64(uint64_t reg)
-{
-    return *(volatile uint64_t *)(its.base + reg);
-}
-
-static void write32(uint64_t reg, uint32_t v)
-{
-    *(volatile uint32_t *)(its.base + reg) = v;
-}
-
-static void write64(uint64_t reg, uint64_t v)
-{
-    *(volatile uint64_t *)(its.base + reg) = v;
-}
+/* The real registers. */
+#define read32(reg)     mmio_read32(its.base + (reg))
+#define read64(reg)     mmio_read64(its.base + (reg))
+#define write32(reg, v) mmio_write32(its.base + (reg), v)
+#define write64(reg, v) mmio_write64(its.base + (reg), v)
 
 /* ---- the real ITS ---- */
 
@@ -293,9 +287,8 @@ static void refuse(const char *reg, uint64_t v)
 /* A table of the host's that nothing reads; but an address that is not its own is not taken. */
 static void write_baser(unsigned i, uint64_t v)
 {
-    static const uint8_t shift[4] = { 12, 14, 16, 16 };
     uint64_t ro = its.baser[i] & BASER_RO & ~BASER_INDIRECT;
-    unsigned log2 = shift[v >> 8 & 3];
+    unsigned log2 = page_shift(v);
     uint64_t pa =
         log2 == 16 ? (v & 0x0000ffffffff0000ul) | (v >> 12 & 15) << 48 : v & 0x0000fffffffff000ul;
     uint64_t pages = ((v & 0xff) + 1) << (log2 - PAGE_SHIFT);
@@ -409,7 +402,6 @@ static int host_its(uint64_t off, bool write, unsigned size, uint64_t *val)
 static uint64_t real_table(unsigned i, uint64_t entries)
 {
     uint64_t v = read64(GITS_BASER + i * 8), bytes = entries * BASER_ENTRY(v);
-    static const uint8_t shift[4] = { 12, 14, 16, 16 };
     uint64_t pa;
 
     bytes = bytes > TABLE_MAX ? TABLE_MAX : bytes;
@@ -417,7 +409,7 @@ static uint64_t real_table(unsigned i, uint64_t entries)
     pa = hyp_alloc(bytes, 0x10000);
     /* The page size may be fixed: try 64 KiB, then take what is there. Size counts those pages. */
     write64(GITS_BASER + i * 8, (v & (7ul << 56 | 31ul << 48)) | 2ul << 8);
-    unsigned log2 = shift[read64(GITS_BASER + i * 8) >> 8 & 3];
+    unsigned log2 = page_shift(read64(GITS_BASER + i * 8));
 
     if (bytes >> log2 > 256) {
         bytes = 256ul << log2;

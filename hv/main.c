@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* From the boot loader to the host's first instruction. */
 #include "boot.h"
+#include "sysreg.h"
 #include "vm.h"
 
 #define HYP_LATER      ((uint64_t)4 << 20) /* kept for hyp_alloc after the table pages took the rest */
@@ -60,9 +61,8 @@ static void init_memory(void)
 
 static void init_cpus(void)
 {
-    uint64_t mpidr;
+    uint64_t mpidr = rd(mpidr_el1);
 
-    __asm__("mrs %0, mpidr_el1" : "=r"(mpidr));
     hv.cpus = dt.ncpus;
     for (uint32_t i = 0; i < hv.cpus; i++) {
         hv.cpu[i].id = i;
@@ -110,10 +110,8 @@ void hv_main(uint64_t dtb)
         mmu_map_device(hv.uart, PAGE_SIZE);
         log_uart(hv.uart);
     }
-    port_log(
-        "CPU: %u bits PA, VMID %u, BBM level %u, hardware AF %u dirty %u, TLBI range %u ttl %u",
-        hv.caps.pa_bits, hv.caps.vmid_bits, hv.caps.bbm, hv.caps.hafdbs_af, hv.caps.hafdbs_dirty,
-        hv.caps.range_tlbi, hv.caps.ttl);
+    port_log("CPU: %u bits PA, VMID %u, BBM level %u, hardware AF %u dirty %u", hv.caps.pa_bits,
+             hv.caps.vmid_bits, hv.caps.bbm, hv.caps.hafdbs_af, hv.caps.hafdbs_dirty);
     gic_init();
     host_init(dt_option_is("tenon.mode-host", "share") ? 1 : 2);
     its_init();
@@ -144,7 +142,6 @@ _Noreturn void hv_cpu_main(struct cpu *c)
     /* All of EL2 relies on what the first CPU can do. */
     if (caps.pa_bits < hv.caps.pa_bits || caps.vmid_bits < hv.caps.vmid_bits ||
         caps.bbm != hv.caps.bbm || caps.hafdbs_dirty != hv.caps.hafdbs_dirty ||
-        caps.range_tlbi != hv.caps.range_tlbi || caps.ttl != hv.caps.ttl ||
         caps.pauth != hv.caps.pauth || caps.mte != hv.caps.mte) {
         port_panic("CPUs of different kinds");
     }

@@ -23,7 +23,6 @@
 #define INVALID_PARAMETERS (-2)
 #define DENIED             (-3)
 #define ALREADY_ON         (-4)
-#define ON_PENDING         (-5)
 #define INVALID_ADDRESS    (-9)
 
 #define MPIDR_AFFINITY 0xff00fffffful

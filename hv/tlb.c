@@ -3,21 +3,20 @@
  * Making CPUs forget stage-2 translations (DDI0487 D8.14, D8.17). TLBI acts on the VMID in
  * VTTBR_EL2, so the tree's is loaded for the time being; only this CPU's EL2 sees that.
  *
- * IPAS2E1IS drops what stage 2 alone cached; combined stage 1 and 2 entries go by VMALLE1IS, after
- * the first has completed. Above a bound one VMALLS12E1IS does both. (FEAT_TLBIRANGE would save some
- * of the first kind; the second drops more in any case.)
+ * One VMALLS12E1IS for any change: entries of stage 1 and 2 combined, which is what CPUs mostly keep,
+ * can only be dropped for the whole VMID in any case (VMALLE1IS, after IPAS2E1IS has completed), and
+ * one broadcast costs less than two and what the second leaves standing.
  */
 #include "hv.h"
-
-#define TLB_MAX_OPS 16u
+#include "sysreg.h"
 
 static uint64_t enter(const struct cpu_walker *w)
 {
-    uint64_t host;
+    uint64_t host = rd(vttbr_el2);
 
-    __asm__ volatile("mrs %0, vttbr_el2" : "=r"(host));
     if (host != w->vttbr) {
-        __asm__ volatile("msr vttbr_el2, %0\n\tisb" ::"r"(w->vttbr) : "memory");
+        wr(vttbr_el2, w->vttbr);
+        isb();
     }
     return host;
 }
@@ -25,59 +24,22 @@ static uint64_t enter(const struct cpu_walker *w)
 static void leave(const struct cpu_walker *w, uint64_t host)
 {
     if (host != w->vttbr) {
-        __asm__ volatile("msr vttbr_el2, %0\n\tisb" ::"r"(host) : "memory");
+        wr(vttbr_el2, host);
+        isb();
     }
-}
-
-/* TLBI IPAS2E1IS: IPA[47:12] in [35:0], TTL in [47:44] = granule 0b01 (4K) and level. */
-static void tlbi_ipa(uint64_t ipa, uint64_t ttl)
-{
-    __asm__ volatile("tlbi ipas2e1is, %0" ::"r"(ipa >> PAGE_SHIFT | ttl << 44) : "memory");
-}
-
-/* How far apart the operations for this record are. */
-static uint64_t step_of(const struct pt_inv *r)
-{
-    /* With table entries gone, or leaves of unknown sizes, any page may be cached by itself. */
-    if (r->level > 3 || r->tables) {
-        return PAGE_SIZE;
-    }
-    return PAGE_SIZE << (9 * (3u - r->level));
 }
 
 static void invalidate(struct invalidator *inv, const struct pt_gather *g)
 {
     const struct cpu_walker *w = (const struct cpu_walker *)inv;
-    uint64_t ops = 0;
-    bool all = g->all;
 
-    for (uint32_t i = 0; i < g->n; i++) {
-        const struct pt_inv *r = &g->inv[i];
-
-        ops += (r->last - r->ia) / step_of(r) + 1;
-    }
-    if (!all && ops == 0) {
+    if (pt_gather_empty(g)) {
         return;
     }
     uint64_t host = enter(w);
 
     port_publish();
-    if (all || ops > TLB_MAX_OPS) {
-        __asm__ volatile("tlbi vmalls12e1is" ::: "memory");
-    } else {
-        for (uint32_t i = 0; i < g->n; i++) {
-            const struct pt_inv *r = &g->inv[i];
-            uint64_t step = step_of(r);
-
-            uint64_t ttl = w->ttl && r->level <= 3 && !r->tables ? 4u | r->level : 0;
-
-            for (uint64_t ia = r->ia & ~(step - 1); ia <= r->last; ia += step) {
-                tlbi_ipa(ia, ttl);
-            }
-        }
-        __asm__ volatile("dsb ish\n\ttlbi vmalle1is" ::: "memory");
-    }
-    __asm__ volatile("dsb ish\n\tisb" ::: "memory");
+    __asm__ volatile("tlbi vmalls12e1is\n\tdsb ish\n\tisb" ::: "memory");
     leave(w, host);
 }
 
@@ -97,5 +59,4 @@ void cpu_walker_init(struct cpu_walker *w, const struct pt *pt, uint16_t vmid)
     w->vtcr |= pt->cfg.live.hw_af ? 1ul << 21 : 0;
     w->vtcr |= pt->cfg.live.hw_dirty ? 1ul << 22 : 0;
     w->vtcr |= hv.caps.vmid_bits == 16 ? 1ul << 19 : 0;
-    w->ttl = hv.caps.ttl;
 }

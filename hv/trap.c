@@ -2,6 +2,7 @@
 /* Synchronous exceptions of the host: what is emulated, what is refused and how it hears of it. */
 #include "asm.h"
 #include "boot.h"
+#include "sysreg.h"
 
 /* Exception classes, ESR_EL2[31:26] (DDI0487 D23.2.41). */
 #define EC_HVC64       0x16u
@@ -14,7 +15,6 @@
 #define ISS_ISV   (1ul << 24)
 #define ISS_WNR   (1ul << 6)
 #define ISS_S1PTW (1ul << 7)
-#define ISS_FNV   (1ul << 10)
 #define ISS_CM    (1ul << 8)
 
 #define FSC_TLB_CONFLICT 0x30u
@@ -73,14 +73,11 @@ static bool may_log(void)
 
 /* ---- exceptions for the host ---- */
 
-#define PSR_M        0x1ful
 #define PSR_AARCH32  (1ul << 4)
 #define PSR_SP       (1ul << 0)
 #define PSR_EL(spsr) ((spsr) >> 2 & 3)
 #define PSR_SS       (1ul << 21)
-#define PSR_IL       (1ul << 20)
 #define PSR_PAN      (1ul << 22)
-#define PSR_UAO      (1ul << 23)
 #define PSR_DIT      (1ul << 24)
 #define PSR_TCO      (1ul << 25)
 #define PSR_SSBS     (1ul << 12)
@@ -92,11 +89,9 @@ static bool may_log(void)
 /* AArch64.TakeException to EL1h (DDI0487, shared pseudocode): where it goes, and with what PSTATE. */
 static void take_exception(struct regs *r, uint64_t esr)
 {
-    uint64_t spsr = r->spsr, vbar, sctlr, vector, to;
+    uint64_t spsr = r->spsr, sctlr = rd(sctlr_el1), vector, to;
     bool aarch32 = (spsr & PSR_AARCH32) != 0;
 
-    __asm__("mrs %0, vbar_el1" : "=r"(vbar));
-    __asm__("mrs %0, sctlr_el1" : "=r"(sctlr));
     if (aarch32) {
         vector = 0x600;
     } else if (PSR_EL(spsr) == 0) {
@@ -124,10 +119,11 @@ static void take_exception(struct regs *r, uint64_t esr)
     if (hv.caps.mte) {
         to |= PSR_TCO;
     }
-    __asm__ volatile("msr spsr_el1, %0\n\tmsr elr_el1, %1\n\tmsr esr_el1, %2" ::"r"(spsr),
-                     "r"(r->elr), "r"(esr));
+    wr(spsr_el1, spsr);
+    wr(elr_el1, r->elr);
+    wr(esr_el1, esr);
     r->spsr = to;
-    r->elr = vbar + vector;
+    r->elr = rd(vbar_el1) + vector;
 }
 
 static bool from_el0(const struct regs *r)
@@ -156,31 +152,28 @@ void host_inject_abort(struct regs *r, uint64_t ipa)
                                            : "read",
                  ipa, r->elr, r->far);
     }
-    __asm__ volatile("msr far_el1, %0" ::"r"(r->far));
+    wr(far_el1, r->far);
     take_exception(r, ec << 26 | (fetch ? ESR_IL : r->esr & ESR_IL) | iss);
 }
 
 /* ---- aborts ---- */
 
-/* The page of the fault: HPFAR_EL2, or a walk of the host's own stage 1 where it is not valid (a
- * permission fault other than of a table walk, DDI0487 D23.2.56). False: the walk failed. */
-static bool fault_ipa(const struct regs *r, uint64_t *ipa)
+bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, uint64_t *ipa)
 {
-    uint64_t page = (r->hpfar & 0xffffffffff0ul) << 8;
+    uint64_t page = (hpfar & 0xffffffffff0ul) << 8;
 
-    if ((r->esr & 0x3c) == 0x0c && (r->esr & ISS_S1PTW) == 0) {
-        uint64_t old, par;
+    if ((esr & 0x3c) == 0x0c && (esr & ISS_S1PTW) == 0) {
+        uint64_t old = rd(par_el1), par;
 
-        __asm__ volatile("mrs %0, par_el1" : "=r"(old));
-        __asm__ volatile("at s1e1r, %0\n\tisb" ::"r"(r->far) : "memory");
-        __asm__ volatile("mrs %0, par_el1" : "=r"(par));
-        __asm__ volatile("msr par_el1, %0" ::"r"(old));
+        __asm__ volatile("at s1e1r, %0\n\tisb" ::"r"(far) : "memory");
+        par = rd(par_el1);
+        wr(par_el1, old);
         if ((par & 1) != 0) {
             return false;
         }
         page = par & 0xfffffffff000ul;
     }
-    *ipa = page | (r->far & 0xfff);
+    *ipa = page | (far & 0xfff);
     return true;
 }
 
@@ -233,7 +226,7 @@ static void abort_trap(struct regs *r, bool fetch)
         __asm__ volatile("tlbi vmalls12e1\n\tdsb nsh\n\tisb" ::: "memory");
         return;
     }
-    if (!fault_ipa(r, &ipa)) {
+    if (!fault_ipa(r->esr, r->far, r->hpfar, &ipa)) {
         host_inject_abort(r, ~0ul); /* no right to what is there, wherever that is */
         return;
     }

@@ -2,43 +2,7 @@
 /* World switch and the guest's traps. Register fields: Arm ARM DDI0487 D23; GIC: IHI0069 12. */
 #include "vm.h"
 #include "boot.h"
-
-#define rd(r)                                         \
-    __extension__({                                   \
-        uint64_t rd_v;                                \
-        __asm__ volatile("mrs %0, " #r : "=r"(rd_v)); \
-        rd_v;                                         \
-    })
-#define wr(r, v) __asm__ volatile("msr " #r ", %0" ::"r"((uint64_t)(v)) : "memory")
-#define isb()    __asm__ volatile("isb" ::: "memory")
-
-/* Names that -march=armv8-a assemblers lack. */
-#define ICC_SRE_EL2 S3_4_C12_C9_5
-#define ICH_HCR_EL2 S3_4_C12_C11_0
-#define HCRX_EL2    S3_4_C1_C2_2
-
-enum { /* HCR_EL2 */
-       HCR_VM = 1u << 0,
-       HCR_SWIO = 1u << 1,
-       HCR_FMO = 1u << 3,
-       HCR_IMO = 1u << 4,
-       HCR_AMO = 1u << 5,
-       HCR_FB = 1u << 9,
-       HCR_BSU_INNER = 1u << 10,
-       HCR_TWI = 1u << 13,
-       HCR_TID3 = 1u << 18,
-       HCR_TSC = 1u << 19,
-       HCR_TIDCP = 1u << 20,
-       HCR_TACR = 1u << 21,
-       HCR_TSW = 1u << 22,
-};
-#define HCR_RW   (1ull << 31)
-#define HCR_TLOR (1ull << 35)
-#define HCR_TERR (1ull << 36)
-#define HCR_APK  (1ull << 40)
-#define HCR_API  (1ull << 41)
-#define HCR_FWB  (1ull << 46)
-#define HCR_TID5 (1ull << 58)
+#include "sysreg.h"
 
 /* What the host may not have, a VM may not either: host_cpu_setup() has set these for what this CPU
  * implements (LORegions, RAS, pointer authentication, memory tags; CPTR_EL2, HCRX_EL2 and the
@@ -283,24 +247,6 @@ static void inject_abort(struct vcpu *v)
 
 /* ---- what a guest does ---- */
 
-/* The IPA of a stage-2 fault. HPFAR_EL2 holds it, but not for a permission fault on the data itself
- * (DDI0487 D23.2.62): then the guest's first stage is asked. */
-static bool fault_ipa(uint64_t esr, uint64_t far, uint64_t *ipa)
-{
-    uint64_t par, saved;
-
-    if ((esr & 0x3c) != 0xc || (esr & 1u << 7)) {
-        *ipa = (rd(hpfar_el2) & 0xffffffffff0ull) << 8 | (far & 0xfff);
-        return true;
-    }
-    saved = rd(par_el1);
-    __asm__ volatile("at s1e1r, %0\n\tisb" ::"r"(far) : "memory");
-    par = rd(par_el1);
-    wr(par_el1, saved);
-    *ipa = (par & 0xfffffffff000ull) | (far & 0xfff);
-    return !(par & 1); /* the guest changed its tables meanwhile: let it try again */
-}
-
 /* A page in change: its converter is on another CPU and done in microseconds. Wait for it here, away
  * from its locks, but not for ever: the guest must come back to where interrupts reach it. */
 static void wait_for_change(const struct gmem *gm)
@@ -314,7 +260,7 @@ static void wait_for_change(const struct gmem *gm)
 
 static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit, uint64_t *value)
 {
-    uint64_t far = rd(far_el2), ipa;
+    uint64_t far = rd(far_el2), ipa = 0;
     uint32_t access = PT_READ, status = esr & 0x3f;
     int err;
 
@@ -330,7 +276,7 @@ static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit
         inject_abort(v);
         return false;
     }
-    if (!fault_ipa(esr, far, &ipa)) {
+    if (!fault_ipa(esr, far, rd(hpfar_el2), &ipa)) { /* its tables changed meanwhile: again */
         return false;
     }
     if (esr & 1u << 7) { /* S1PTW: a walk reads; a walk that updates a flag also writes */

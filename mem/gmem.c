@@ -242,7 +242,7 @@ void gmem_seal(struct gmem *gm)
 
 /* ---- followers ---- */
 
-void gmem_follow_locked(struct gmem *gm, struct follower *f)
+void gmem_follow(struct gmem *gm, struct follower *f)
 {
     f->gm = gm;
     f->next = gm->followers;
@@ -252,7 +252,7 @@ void gmem_follow_locked(struct gmem *gm, struct follower *f)
     }
 }
 
-void gmem_unfollow_locked(struct gmem *gm, struct follower *f)
+void gmem_unfollow(struct gmem *gm, struct follower *f)
 {
     for (struct follower **p = &gm->followers; *p != NULL; p = &(*p)->next) {
         if (*p == f) {
@@ -265,20 +265,6 @@ void gmem_unfollow_locked(struct gmem *gm, struct follower *f)
     }
     f->gm = NULL;
     f->next = NULL;
-}
-
-void gmem_follow(struct gmem *gm, struct follower *f)
-{
-    port_lock(&gm->lock);
-    gmem_follow_locked(gm, f);
-    port_unlock(&gm->lock);
-}
-
-void gmem_unfollow(struct gmem *gm, struct follower *f)
-{
-    port_lock(&gm->lock);
-    gmem_unfollow_locked(gm, f);
-    port_unlock(&gm->lock);
 }
 
 void gmem_hint(struct gmem *gm, const struct follower *from, uint64_t page)

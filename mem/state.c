@@ -3,8 +3,6 @@
  * The state of each page: two bits, and per chunk how many pages are in each shared state, so that
  * "did this become uniform?" is one comparison and not 512.
  */
-#include <tenon/errno.h>
-
 #include "mem/state.h"
 
 #define PER_WORD 32u
@@ -154,19 +152,4 @@ bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_v
         p++;
     }
     return true;
-}
-
-int gmem_page_of(const struct gmem *gm, uint64_t pa, uint64_t *page)
-{
-    uint64_t base = pa & ~(CHUNK_SIZE - 1);
-
-    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
-        if (gm->priv[k] == base || (gm->separate && gm->shared[k] == base)) {
-            uint64_t p = k * CHUNK_PAGES + ((pa - base) >> PAGE_SHIFT);
-
-            *page = p;
-            return gmem_frame(gm, p) == (pa & ~(PAGE_SIZE - 1)) ? 0 : -ENOENT;
-        }
-    }
-    return -ENOENT;
 }

@@ -3,10 +3,10 @@
 #include "payload.h"
 
 #define E_NOENT (-2)
-#define E_2BIG (-7)
+#define E_2BIG  (-7)
 #define E_AGAIN (-11)
 #define E_FAULT (-14)
-#define E_BUSY (-16)
+#define E_BUSY  (-16)
 #define E_INVAL (-22)
 
 static void expect(uint64_t function, int64_t result, int64_t want)
@@ -26,14 +26,14 @@ static void expect_call(int64_t want, uint64_t f, uint64_t a, uint64_t b, uint64
 }
 
 /* An instruction that must trap back to us as undefined. */
-#define PROVOKE(insn)                                                                              \
-    do {                                                                                           \
-        uint64_t before = exceptions;                                                              \
-        expect_exceptions = true;                                                                  \
-        __asm__ volatile(insn ::: "x9", "memory");                                                 \
-        expect_exceptions = false;                                                                 \
-        report[R_PROVOKED] += exceptions - before;                                                 \
-        expect(1, (int64_t)(exceptions - before), 1);                                              \
+#define PROVOKE(insn)                                        \
+    do {                                                     \
+        uint64_t before = exceptions;                        \
+        expect_exceptions = true;                            \
+        __asm__ volatile(insn ::: "x9", "memory");           \
+        expect_exceptions = false;                           \
+        report[R_PROVOKED] += exceptions - before;           \
+        expect(__LINE__, (int64_t)(exceptions - before), 1); \
     } while (0)
 
 /* Interrupts masked, every timer rewritten, and no exit of its own: the host must go on. */
@@ -50,9 +50,9 @@ void attack_timer(void)
         __asm__ volatile("msr cntv_cval_el0, %0\n\tmsr cntv_ctl_el0, %1" ::"r"(now - 1), "r"(1ul));
         for (volatile uint32_t i = 0; i < 1000; i++) {
         }
-        __asm__ volatile("msr cntv_cval_el0, %0\n\tmsr cntv_ctl_el0, %1\n\tmsr cntkctl_el1, xzr" ::"r"(
-                             ~0ul),
-                         "r"(3ul));
+        __asm__ volatile(
+            "msr cntv_cval_el0, %0\n\tmsr cntv_ctl_el0, %1\n\tmsr cntkctl_el1, xzr" ::"r"(~0ul),
+            "r"(3ul));
     }
     yield(1);
 }
@@ -129,8 +129,9 @@ void attack_wild(void)
 /* What is not its own: devices' registers, the host's and its neighbour's addresses, past its end. */
 void attack_foreign(void)
 {
-    static const uint64_t address[] = { TN_GUEST_DEVICES, 0, 0x09050000, 0x08000000, 0x0b000000,
-                                        0x3ffff000,       0x200000000ul, 1ul << 39, 1ul << 47 };
+    static const uint64_t address[] = { TN_GUEST_DEVICES, 0,          0x09050000,
+                                        0x08000000,       0x0b000000, 0x3ffff000,
+                                        0x200000000ul,    1ul << 39,  1ul << 47 };
     uint64_t end = TN_GUEST_RAM + ram_bytes;
 
     for (unsigned i = 0; i < sizeof(address) / sizeof(address[0]); i++) {

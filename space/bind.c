@@ -7,47 +7,48 @@
 
 /* ---- geometry ---- */
 
-static bool ranges_touch(uint64_t a, uint64_t alast, uint64_t b, uint64_t blast)
+/* The places in the tree where a binding may show something: the guest's view has one; the host's
+ * stands where the frames are, both copies of every chunk. False beyond the last. */
+static bool place(const struct binding *b, uint64_t i, uint64_t *ia, uint64_t *last)
 {
-    return a <= blast && b <= alast;
+    const struct gmem *gm = b->f.gm;
+    uint64_t n = gmem_nchunks(gm);
+
+    if (b->view == VIEW_GUEST) {
+        *ia = b->ia;
+        *last = b->ia + (binding_bytes(b) - 1);
+        return i == 0;
+    }
+    if (i >= n * (gm->separate ? 2 : 1)) {
+        return false;
+    }
+    *ia = i < n ? gm->priv[i] : gm->shared[i - n];
+    *last = *ia + (CHUNK_SIZE - 1);
+    return true;
 }
 
-/* The host's view stands where the frames are: both copies of every chunk, whole. */
-static bool window_overlaps(const struct gmem *gm, uint64_t ia, uint64_t last)
+bool binding_overlaps(const struct binding *b, uint64_t ia, uint64_t last)
 {
-    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
-        if (ranges_touch(gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1), ia, last) ||
-            (gm->separate &&
-             ranges_touch(gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1), ia, last))) {
+    uint64_t from, to;
+
+    for (uint64_t i = 0; place(b, i, &from, &to); i++) {
+        if (from <= last && ia <= to) {
             return true;
         }
     }
     return false;
 }
 
-bool binding_overlaps(const struct binding *b, uint64_t ia, uint64_t last)
-{
-    if (b->view == VIEW_GUEST) {
-        return ranges_touch(b->ia, b->ia + (binding_bytes(b) - 1), ia, last);
-    }
-    return window_overlaps(b->f.gm, ia, last);
-}
-
 bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page)
 {
-    if (b->view == VIEW_GUEST) {
-        if (ia < b->ia || ia - b->ia >= binding_bytes(b)) {
-            return false;
-        }
-        *page = b->first + ((ia - b->ia) >> PAGE_SHIFT);
-        return true;
-    }
-    const struct gmem *gm = b->f.gm;
-    uint64_t base = ia & ~(CHUNK_SIZE - 1);
+    uint64_t from, to;
 
-    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
-        if (gm->priv[k] == base || (gm->separate && gm->shared[k] == base)) {
-            *page = k * CHUNK_PAGES + ((ia - base) >> PAGE_SHIFT);
+    for (uint64_t i = 0; place(b, i, &from, &to); i++) {
+        if (ia >= from && ia <= to) {
+            uint64_t first =
+                b->view == VIEW_GUEST ? b->first : i % gmem_nchunks(b->f.gm) * CHUNK_PAGES;
+
+            *page = first + ((ia - from) >> PAGE_SHIFT);
             return *page >= b->first && *page - b->first < b->n;
         }
     }
@@ -213,37 +214,22 @@ static uint32_t need_now(const struct binding *b)
 static bool place_taken(const struct binding *b)
 {
     const struct space *s = b->space;
-    const struct gmem *gm = b->f.gm;
+    uint64_t ia, last;
 
-    if (b->view == VIEW_GUEST) {
-        uint64_t last = b->ia + (binding_bytes(b) - 1);
-
-        for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
-            if (&s->binding[i] != b && s->binding[i].space != NULL &&
-                binding_overlaps(&s->binding[i], b->ia, last)) {
-                return true;
-            }
-        }
-        return space_mapped(s, b->ia, last);
-    }
-    for (uint64_t k = 0; k < gmem_nchunks(gm); k++) {
+    for (uint64_t k = 0; place(b, k, &ia, &last); k++) {
         for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
             const struct binding *o = &s->binding[i];
 
             if (o == b || o->space == NULL) {
                 continue;
             }
-            /* The same object twice is an overlap with itself. */
-            if (o->view == VIEW_HOST
-                    ? o->f.gm == gm
-                    : binding_overlaps(o, gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1)) ||
-                          (gm->separate &&
-                           binding_overlaps(o, gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1)))) {
+            /* Two windows meet only if they are of one object: a frame has one owner. */
+            if (o->view == VIEW_HOST && b->view == VIEW_HOST ? o->f.gm == b->f.gm
+                                                             : binding_overlaps(o, ia, last)) {
                 return true;
             }
         }
-        if (space_mapped(s, gm->priv[k], gm->priv[k] + (CHUNK_SIZE - 1)) ||
-            (gm->separate && space_mapped(s, gm->shared[k], gm->shared[k] + (CHUNK_SIZE - 1)))) {
+        if (space_mapped(s, ia, last)) {
             return true;
         }
     }
@@ -253,22 +239,12 @@ static bool place_taken(const struct binding *b)
 /* Takes every page of the binding out of the tree; lock held alone. */
 static void unmap_binding(struct binding *b, struct pt_gather *g)
 {
-    struct space *s = b->space;
-    const struct gmem *gm = b->f.gm;
-    int err = 0;
+    uint64_t ia, last;
 
-    if (b->view == VIEW_GUEST) {
-        err = pt_unmap(&s->pt, b->ia, binding_bytes(b), g);
-    } else {
-        for (uint64_t k = 0; k < gmem_nchunks(gm) && err == 0; k++) {
-            err = pt_unmap(&s->pt, gm->priv[k], CHUNK_SIZE, g);
-            if (err == 0 && gm->separate) {
-                err = pt_unmap(&s->pt, gm->shared[k], CHUNK_SIZE, g);
-            }
+    for (uint64_t i = 0; place(b, i, &ia, &last); i++) {
+        if (pt_unmap(&b->space->pt, ia, last - ia + 1, g) != 0) {
+            port_panic("space: a leaf crosses the end of a binding");
         }
-    }
-    if (err != 0) {
-        port_panic("space: a leaf crosses the end of a binding");
     }
 }
 
@@ -362,7 +338,7 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
             *b = (struct binding){ 0 };
         } else {
             s->use = SPACE_FOLLOWS;
-            gmem_follow_locked(gm, &b->f);
+            gmem_follow(gm, &b->f);
         }
     }
     space_unlock(s);
@@ -385,7 +361,7 @@ int space_unbind(struct space *s, struct gmem *gm)
         unmap_binding(b, &b->gather);
         space_flush(s, &b->gather);
         frame_tables_release(&b->reserve);
-        gmem_unfollow_locked(gm, &b->f);
+        gmem_unfollow(gm, &b->f);
         *b = (struct binding){ 0 };
         err = 0;
     }

@@ -525,6 +525,7 @@ static void page_requests(void **state)
     assert_int_equal(iommu_page_request(&d, TS_GUEST, PT_EXEC), IOMMU_RESPONSE_INVALID);
     assert_int_equal(iommu_page_request(&d, 0, PT_READ), IOMMU_RESPONSE_INVALID);
     assert_int_equal(iommu_page_request(&d, ~0ull, PT_READ), IOMMU_RESPONSE_INVALID);
+    model_live_scope(tree->live, TS_GUEST, 1024 << 12);
     assert_int_equal(space_unbind(&tree->s, &t.gm), 0);
     assert_int_equal(space_bind(&tree->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 1024, RW, false), 0);
     ts_drain(0);

@@ -116,6 +116,14 @@ struct both {
 };
 bool run_both(struct both *b);
 
+/* Takes the disk from VM A, and says so to the model of what must be. Such an attack `spoils`. */
+int disk_from_a(struct arena *a);
+
+/* attack_owner.c */
+bool owner_killed_running(struct arena *a, const struct attack *self);
+bool owner_killed_zeroing(struct arena *a, const struct attack *self);
+bool take_both(struct arena *a, const struct attack *self);
+
 /* 2 MiB of physically contiguous host memory of ours, aligned; NULL if the kernel has none. */
 void *huge_page(uint64_t *pa);
 void huge_page_free(void *p);

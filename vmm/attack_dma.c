@@ -7,10 +7,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Of QEMU's `virt` machine. GICv3 (IHI0069) 12.19: GITS_CBASER 0x80, GITS_BASER<n> 0x100 + 8n. */
-#define ITS_REGISTERS 0x08080000ull
-#define GITS_CBASER   0x80u
-#define GITS_BASER    0x100u
+/* Of QEMU's `virt` machine. GICv3 (IHI0069) 12.19: GITS_CBASER 0x80, GITS_BASER<n> 0x100 + 8n;
+ * 12.11: GICR_PROPBASER, GICR_PENDBASER of the first CPU. */
+#define ITS_REGISTERS  0x08080000ull
+#define GITS_CBASER    0x80u
+#define GITS_BASER     0x100u
+#define GICR_REGISTERS 0x080a0000ull
+#define GICR_PROPBASER 0x70u
+#define GICR_PENDBASER 0x78u
 
 /* The device must be able to do it at all, or nothing below shows anything. */
 static bool own_page(struct arena *a, const struct attack *self)
@@ -150,16 +154,16 @@ static bool closed_window_dma(struct arena *a, const struct attack *self)
 /* ---- what does not go through the SMMU ---- */
 
 /* A register that names memory: rewritten to a VM's page; it must not take that address. */
-static bool aim_its(struct arena *a, unsigned offset)
+static bool aim(struct arena *a, uint64_t base, unsigned offset)
 {
-    volatile uint64_t *its = dev_mem_map(ITS_REGISTERS, 0x10000);
+    volatile uint64_t *regs = dev_mem_map(base, 0x10000);
     uint64_t before = 0;
     uint64_t after = 0;
-    if (!its) {
-        return saw(a, false, "cannot map: %s", strerror(errno));
+    if (!regs) {
+        return saw(a, false, "cannot map: %s (boot with iomem=relaxed)", strerror(errno));
     }
     const uint64_t address = 0xfffffffff000ull;
-    volatile uint64_t *reg = its + offset / 8;
+    volatile uint64_t *reg = regs + offset / 8;
     int sig = probe_read(reg, &before);
     if (!sig) {
         sig = probe_write(reg, (before & ~address) | a->a_pa);
@@ -167,27 +171,43 @@ static bool aim_its(struct arena *a, unsigned offset)
     if (!sig) {
         sig = probe_read(reg, &after);
     }
-    munmap((void *)(uintptr_t)its, 0x10000);
+    munmap((void *)(uintptr_t)regs, 0x10000);
     bool took = !sig && (after & address) == a->a_pa;
-    return saw(a, !took, "%s", sig ? signal_name(sig) : took ? "TAKEN" : "keeps its address");
+    return saw(a, !took && after == before, "%s",
+               sig    ? signal_name(sig)
+               : took ? "TAKEN"
+                      : ui_format(after == before ? "stays %#llx" : "BECAME %#llx",
+                                  (unsigned long long)after));
 }
 
 static bool its_devices(struct arena *a, const struct attack *self)
 {
     (void)self;
-    return aim_its(a, GITS_BASER);
+    return aim(a, ITS_REGISTERS, GITS_BASER);
 }
 
 static bool its_collections(struct arena *a, const struct attack *self)
 {
     (void)self;
-    return aim_its(a, GITS_BASER + 8);
+    return aim(a, ITS_REGISTERS, GITS_BASER + 8);
 }
 
 static bool its_queue(struct arena *a, const struct attack *self)
 {
     (void)self;
-    return aim_its(a, GITS_CBASER);
+    return aim(a, ITS_REGISTERS, GITS_CBASER);
+}
+
+static bool lpi_configuration(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    return aim(a, GICR_REGISTERS, GICR_PROPBASER);
+}
+
+static bool lpi_pending(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    return aim(a, GICR_REGISTERS, GICR_PENDBASER);
 }
 
 /* After all this the host's own interrupts still arrive. */
@@ -223,6 +243,8 @@ const struct attack attacks_dma[] = {
     DMA("ITS device table aimed at VM memory", "not taken", its_devices),
     DMA("ITS collection table aimed at VM memory", "not taken", its_collections),
     DMA("ITS command queue aimed at VM memory", "not taken", its_queue),
+    DMA("LPI configuration table aimed at VM memory", "not taken", lpi_configuration),
+    DMA("LPI pending table aimed at VM memory", "not taken", lpi_pending),
     DMA("the host's interrupts after all that", "arrive", interrupts_live),
 };
 const size_t attacks_dma_n = COUNT(attacks_dma);

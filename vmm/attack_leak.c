@@ -147,7 +147,6 @@ static bool reclaimed_frames(struct arena *a, const struct attack *self)
 static bool returned_device(struct arena *a, const struct attack *self)
 {
     struct background run;
-    struct reply r;
     uint64_t size;
     int others;
     (void)self;
@@ -158,12 +157,10 @@ static bool returned_device(struct arena *a, const struct attack *self)
     background_stop(&run);
     struct tn_vm_stat s;
     ctl_stat(&a->c, a->a, &s);
-    int back = CTL_FINISH(&a->c, &r, "returning", TN_DEV_RETURN, a->disk);
+    int back = disk_from_a(a);
     if (back) {
         return saw(a, false, "return: %s", errno_name(back));
     }
-    model_device_owner(&a->want, a->disk, OWNER_HOST);
-    a->want.vm[a->a].devices = 0;
     uint32_t command = 0;
     pci_config_read(a->disk, 4, 2, &command);
     pci_config_write(a->disk, 4, 2, 2); /* memory decoding, to look */

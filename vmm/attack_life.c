@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Attacks on lifetimes: what is in use must stay, what is gone must be gone. */
 #include "attack.h"
-#include "payload.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- destroyed while in use ---- */
@@ -254,109 +251,6 @@ static bool donate_both(struct arena *a, const struct attack *self)
                errno_name(back));
 }
 
-static uint32_t both_bdf;
-
-static int take_once(struct ctl *c, uint64_t vm)
-{
-    struct reply r;
-    do {
-        CTL(c, &r, TN_DEV_TAKE, both_bdf, vm);
-    } while (r.result == -EAGAIN);
-    return r.result;
-}
-
-/* The bridge's disk cannot be taken at all; both must hear the same, and nothing may move. */
-static bool take_both(struct arena *a, const struct attack *self)
-{
-    (void)self;
-    both_bdf = a->disk;
-    struct both b = { take_once, { a->b, a->b }, { 0 } };
-    bool ran = run_both(&b);
-    return saw(a, ran && b.result[0] == -EBUSY && b.result[1] == -EBUSY, "%s, %s",
-               errno_name(b.result[0]), errno_name(b.result[1]));
-}
-
-/* ---- the owner dies ---- */
-
-static void owner_child(int report, bool half_made)
-{
-    struct ctl c;
-    char why[256];
-    struct reply r;
-    uint64_t len;
-    const char *step;
-    int id;
-    if (ctl_open(&c, why, sizeof(why)) != 0) {
-        _exit(1);
-    }
-    if (half_made) {
-        CTL(&c, &r, TN_VM_CREATE, 64 * MIB, 0, (uint64_t)getpid());
-        id = r.result ? r.result : (int)r.out[0];
-        CTL(&c, &r, TN_VM_PREPARE, (uint64_t)id); /* one step of several */
-    } else {
-        id = vm_create(&c, 64 * MIB, 0, &step);
-        if (id >= 0 &&
-            (vm_populate_file(&c, (uint64_t)id, TN_GUEST_RAM, PAYLOAD_IMAGE, &len) != 0 ||
-             vm_seal(&c, (uint64_t)id, TN_GUEST_RAM,
-                     payload_program(PAYLOAD_LOAD, PAYLOAD_NO_NVME, 100000)) != 0)) {
-            id = -EIO;
-        }
-    }
-    if (write(report, &id, sizeof(id)) != (ssize_t)sizeof(id)) {
-        _exit(1);
-    }
-    for (;;) {
-        if (half_made || CTL(&c, &r, TN_VM_RUN, (uint64_t)id, 0, 1000) != 0) {
-            usleep(1000);
-        }
-    }
-}
-
-static bool owner_killed(struct arena *a, bool half_made)
-{
-    int fd[2];
-    int id = -EIO;
-    if (pipe(fd) != 0) {
-        return saw(a, false, "%s", strerror(errno));
-    }
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        owner_child(fd[1], half_made);
-        _exit(1);
-    }
-    close(fd[1]);
-    ssize_t n = child > 0 ? read(fd[0], &id, sizeof(id)) : -1;
-    close(fd[0]);
-    usleep(half_made ? 20000 : 300000);
-    if (child > 0) {
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
-    }
-    if (n != (ssize_t)sizeof(id) || id < 0) {
-        return saw(a, false, "its owner made no VM: %s", errno_name(id));
-    }
-    struct tn_vm_stat s;
-    int there = ctl_stat(&a->c, (uint64_t)id, &s);
-    int gone = vm_destroy(&a->c, (uint64_t)id);
-    bool ran = half_made || (s.exits > 0 && s.state != TN_VM_OFF);
-    return saw(a, there == 0 && ran && s.owner == (uint64_t)child && gone == 0,
-               "was %s, %llu exits; destroy: %s", there ? "lost" : vm_state_name(s.state),
-               (unsigned long long)s.exits, errno_name(gone));
-}
-
-static bool owner_killed_running(struct arena *a, const struct attack *self)
-{
-    (void)self;
-    return owner_killed(a, false);
-}
-
-static bool owner_killed_zeroing(struct arena *a, const struct attack *self)
-{
-    (void)self;
-    return owner_killed(a, true);
-}
-
 #define ONE(name, op, error, ...)                                             \
     {                                                                         \
         "life", name, #error, attack_call, op, -error, { __VA_ARGS__ }, false \
@@ -364,6 +258,10 @@ static bool owner_killed_zeroing(struct arena *a, const struct attack *self)
 #define OWN(name, want, fn, error)                     \
     {                                                  \
         "life", name, want, fn, 0, error, { 0 }, false \
+    }
+#define SPOILS(name, want, fn, error)                 \
+    {                                                 \
+        "life", name, want, fn, 0, error, { 0 }, true \
     }
 
 const struct attack attacks_life[] = {
@@ -377,10 +275,10 @@ const struct attack attacks_life[] = {
     OWN("destroy one VM from both CPUs", "one ok, one ENOENT", destroy_both, 0),
     OWN("share one range from both CPUs", "one ok, one EALREADY", share_both, 0),
     OWN("donate one page from both CPUs", "one ok, one EPERM; SIGBUS", donate_both, 0),
-    OWN("take one device from both CPUs", "EBUSY, EBUSY", take_both, 0),
-    OWN("the owner of a running VM killed with -9", "VM stays, can be destroyed",
-        owner_killed_running, 0),
     OWN("the owner killed while memory is zeroed", "VM stays, can be destroyed",
         owner_killed_zeroing, 0),
+    SPOILS("take one free disk from both CPUs", "one ok, one EBUSY", take_both, 0),
+    SPOILS("the owner of a running VM with a disk killed -9", "disk and VM can be taken back",
+           owner_killed_running, 0),
 };
 const size_t attacks_life_n = COUNT(attacks_life);

@@ -187,6 +187,16 @@ bool b_secret_intact(struct arena *a)
     return b_convert(a, B_SECRET, PAGE, false) == 0 && good;
 }
 
+int disk_from_a(struct arena *a)
+{
+    struct reply r;
+    if (CTL_FINISH(&a->c, &r, "returning", TN_DEV_RETURN, a->disk) == 0) {
+        model_device_owner(&a->want, a->disk, OWNER_HOST);
+        a->want.vm[a->a].devices = 0;
+    }
+    return r.result;
+}
+
 /* ---- a VM that runs meanwhile ---- */
 
 static void *background_main(void *arg)

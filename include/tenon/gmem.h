@@ -138,20 +138,15 @@ uint64_t gmem_run_until(const struct gmem *gm, uint64_t page, uint64_t end);
 /* Are all pages of [page, page+n) in one state? For the guest's view PRIVATE and SHARED_INPLACE are
  * one: the same frame. Costs one count per whole chunk. */
 bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view);
-/* The page that the frame at pa backs now (its frame in use): -ENOENT if none. Linear in chunks. */
-int gmem_page_of(const struct gmem *gm, uint64_t pa, uint64_t *page);
 
 /* Fault side of the sequence count, no lock: begin returns false while [page, page+n) is in change
  * (retry later); retry returns true if a change may have touched anything since begin. */
 bool gmem_read_begin(const struct gmem *gm, uint64_t page, uint64_t n, uint32_t *seq);
 bool gmem_read_retry(const struct gmem *gm, uint32_t seq);
 
-/* Followers. The _locked forms are for callers that hold gm->lock (a space that fills its tree and
- * follows in one step). */
+/* The caller holds gm->lock, so that filling a tree and following are one step. */
 void gmem_follow(struct gmem *gm, struct follower *f);
 void gmem_unfollow(struct gmem *gm, struct follower *f);
-void gmem_follow_locked(struct gmem *gm, struct follower *f);
-void gmem_unfollow_locked(struct gmem *gm, struct follower *f);
 /* Tell every other follower that wants to know (A5); dropped while a change is under way. Never call
  * with a space's lock held. */
 void gmem_hint(struct gmem *gm, const struct follower *from, uint64_t page);

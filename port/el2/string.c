@@ -154,26 +154,15 @@ int strcmp(const char *a, const char *b)
 
 char *strchr(const char *s, int c)
 {
-    for (;; s++) {
-        if (*s == (char)c) {
-            return (char *)(uintptr_t)s;
-        }
-        if (*s == '\0') {
-            return NULL;
-        }
-    }
+    return memchr(s, c, strlen(s) + 1);
 }
 
 char *strrchr(const char *s, int c)
 {
-    const char *found = NULL;
-
-    for (;; s++) {
-        if (*s == (char)c) {
-            found = s;
-        }
-        if (*s == '\0') {
-            return (char *)(uintptr_t)found;
+    for (size_t n = strlen(s) + 1; n-- != 0;) {
+        if (s[n] == (char)c) {
+            return (char *)(uintptr_t)&s[n];
         }
     }
+    return NULL;
 }
