@@ -241,6 +241,7 @@ void audit_run(struct audit *a)
             port_lock(&held[i]->gm.lock);
         }
     }
+    ctl_dom_hold(true);
     audit_frames(a, &pins);
     audit_devices(a);
     (void)audit_space(a, "host's cpu tree", 0, &hv.host_cpu, OWNER_HOST, host_device, NULL);
@@ -259,6 +260,7 @@ void audit_run(struct audit *a)
             mapped += audit_space(a, "host's domain", i, s, OWNER_HOST, NULL, NULL);
         }
     }
+    ctl_dom_hold(false);
     /* Every page mapped for a device holds a pin; tables of the ITS and LPIs hold theirs besides. */
     if (pins < mapped) {
         violation(a, "pins", (uint32_t)pins, "fewer than pages mapped", mapped);

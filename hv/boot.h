@@ -95,9 +95,11 @@ uint32_t gic_redists(void);
 void its_init(void);
 
 /* ---- trap.c ---- */
-/* Where a stage-2 fault happened: HPFAR_EL2, or a walk of EL1's own stage 1 where that is not valid (a
- * permission fault other than of a table walk, DDI0487 D23.2.56). False: the walk failed. */
-bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, uint64_t *ipa);
+/* Where a stage-2 fault happened, by HPFAR_EL2. That is not valid for a permission fault other than of
+ * a table walk (DDI0487 D23.2.56): ~0, an address that nobody has. Such a fault is final, for nothing
+ * is mapped with less than its right; and to ask with AT would let EL1's tables, which may lie in
+ * device registers, raise an external abort at EL2. */
+uint64_t fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar);
 _Noreturn void el2_fault(struct regs *r, uint64_t kind);
 
 #endif

@@ -42,7 +42,9 @@ int ctl_dom_unmap(struct ctl *c);
 int ctl_dom_iova(struct ctl *c);
 int ctl_mem_donate(struct ctl *c);
 int ctl_mem_reclaim(struct ctl *c);
-/* For audits: the i-th domain's tree, NULL when it is not in use. */
+/* For audits: no domain changes, and no memory is given or taken back, meanwhile. */
+void ctl_dom_hold(bool hold);
+/* Held: the i-th domain's tree, NULL when it is not in use. */
 struct space *ctl_dom_space(uint32_t i);
 
 #endif

@@ -17,6 +17,18 @@ struct host_dom {
 static struct host_dom doms[CTL_DOMAINS];
 /* One call at a time changes the list or a domain; taken after vm_devices_enter(). */
 static struct port_lock dom_lock;
+static struct port_lock memory_lock; /* one gift at a time, or one taken back */
+
+void ctl_dom_hold(bool hold)
+{
+    if (hold) {
+        port_lock(&dom_lock);
+        port_lock(&memory_lock);
+    } else {
+        port_unlock(&memory_lock);
+        port_unlock(&dom_lock);
+    }
+}
 
 struct space *ctl_dom_space(uint32_t i)
 {
@@ -232,6 +244,17 @@ static int move_streams(struct iommu_domain *from, struct iommu_domain *to)
     return 0;
 }
 
+/* Windows of VMs made in mirror mode come with the host's first touch: not for devices. */
+static bool windows_on_demand(void)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < HV_VMS; i++) {
+        any = any || vm_slot(i)->bound;
+    }
+    return any;
+}
+
 int ctl_host_mode(struct ctl *c)
 {
     struct iommu_domain *from, *to;
@@ -252,6 +275,8 @@ int ctl_host_mode(struct ctl *c)
     to = mode == 1 ? &hv.host_share : &hv.host_mirror;
     if (!hv.has_smmu || !to->im) {
         err = -EOPNOTSUPP;
+    } else if (mode == 1 && hv.host_mode != mode && windows_on_demand()) {
+        err = -EBUSY;
     } else if (hv.host_mode != mode) {
         err = host_share_doorbell(true); /* for as long as any stream walks the shared tree */
         if (err == 0) {
@@ -272,8 +297,6 @@ int ctl_host_mode(struct ctl *c)
 }
 
 /* ---- memory given, memory taken back ---- */
-
-static struct port_lock memory_lock;
 
 static int memory_range(const struct ctl *c, uint64_t max)
 {
@@ -336,7 +359,7 @@ int ctl_mem_reclaim(struct ctl *c)
         }
         if (err != 0) {
             (void)frames_donate(pa, n, OWNER_HOST, OWNER_HYP);
-            (void)frame_pool_add_chunks(pa, len / CHUNK_SIZE, false);
+            (void)frame_pool_add_chunks(pa, len / CHUNK_SIZE, true);
         }
     }
     port_unlock(&memory_lock);

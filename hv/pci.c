@@ -166,9 +166,10 @@ static int scan_bus(uint8_t bus)
 }
 
 /* Functions behind bridges: known so that they can be listed and refused, never assigned. */
-static void scan_behind(void)
+void pci_scan_behind(void)
 {
     uint32_t root = 0;
+    pci.hidden = false;
     while (root < pci.n && pci.func[root].on_root) {
         root++;
     }
@@ -180,10 +181,12 @@ static void scan_behind(void)
         }
         uint8_t bus = (uint8_t)pci_read(pci.func[i].bdf, PCI_BUSES + 1u, 1);
         if (bus <= pci.h.bus_first || bus > pci.h.bus_last || (seen[bus / 32u] >> bus % 32u & 1u)) {
+            pci.hidden = true;
             continue;
         }
         seen[bus / 32u] |= 1u << bus % 32u;
         if (scan_bus(bus) != 0) {
+            pci.hidden = true;
             return; /* full: the rest is not listed, and cannot be taken either */
         }
     }
@@ -203,14 +206,14 @@ int pci_init(const struct pci_host *h)
     for (uint32_t i = 0; i < pci.n; i++) {
         size_bars(&pci.func[i]);
     }
-    scan_behind();
+    pci_scan_behind();
     return err;
 }
 
 uint32_t pci_count(void)
 {
     port_lock(&pci.lock);
-    scan_behind();
+    pci_scan_behind();
     uint32_t n = pci.n;
     port_unlock(&pci.lock);
     return n;
@@ -251,7 +254,9 @@ struct pci_stats pci_stats(void)
 uint64_t pci_bar_base(const struct pci_func *f, const uint32_t hdr[16], unsigned i)
 {
     uint64_t base = hdr[4u + i] & ~(f->bar[i].io ? 0x3u : 0xfu);
-    return f->bar[i].is64 ? base | (uint64_t)hdr[5u + i] << 32 : base;
+    base = f->bar[i].is64 ? base | (uint64_t)hdr[5u + i] << 32 : base;
+    /* Bits below the size do not exist, whatever is written there. */
+    return base & ~(f->bar[i].size - 1u);
 }
 
 bool pci_to_cpu(uint64_t bus, uint64_t len, uint64_t *pa)
@@ -286,7 +291,8 @@ bool pci_claims(const struct pci_func *f, const uint32_t hdr[16], uint64_t bus, 
         }
     }
     uint32_t rom = hdr[(f->bridge ? PCI_ROM_BRIDGE : PCI_ROM) / 4u];
-    if (f->rom_size != 0 && (rom & 1u) && pci_overlap(rom & 0xfffff800u, f->rom_size, bus, len)) {
+    if (f->rom_size != 0 && (rom & 1u) &&
+        pci_overlap(rom & ~(f->rom_size - 1u), f->rom_size, bus, len)) {
         return true;
     }
     if (!f->bridge) {
@@ -416,7 +422,8 @@ static uint32_t host_access(uint64_t off, bool write, unsigned size, uint32_t v)
             pci_write(bdf, reg, size, v);
         } else {
             pci.stats.refused++;
-            if (*why != 0) {
+            /* It must not push out the rest of the log. */
+            if (*why != 0 && pci.stats.refused < 200) {
                 port_log("pci: %x: write of %x to %x refused: %s", bdf, v, reg, why);
             }
         }

@@ -44,12 +44,14 @@ struct pci {
     struct pci_func func[PCI_FUNCS];
     uint32_t n;
     uint32_t taken; /* how many are */
+    bool hidden;    /* bridges were left out of the scan, or bus numbers that lead to others */
     struct pci_stats stats;
 };
 extern struct pci pci;
 
 /* All below: lock held. */
 struct pci_func *pci_func_of(uint32_t bdf);
+void pci_scan_behind(void); /* functions of the root bus stay where they are */
 uint32_t pci_read(uint32_t bdf, uint32_t reg, unsigned size);
 void pci_write(uint32_t bdf, uint32_t reg, unsigned size, uint32_t v);
 /* Address that BAR i answers to, from a header's 16 words; the bus's address, not the CPU's. */

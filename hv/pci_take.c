@@ -279,8 +279,10 @@ static const char *why_not(const struct pci_func *f, int *err)
     if (why != NULL) {
         return why;
     }
-    /* A bridge that is (still) numbered as the root bus lends its devices our stream ids. */
+    /* A bridge that is (still) numbered as the root bus lends its devices our stream ids. All must be
+     * in sight: the host may have numbered one so that the next one behind it is out of reach. */
     *err = -EBUSY;
+    pci_scan_behind();
     for (uint32_t i = 0; i < pci.n; i++) {
         uint32_t hdr[16];
         if (!pci.func[i].bridge) {
@@ -290,6 +292,9 @@ static const char *why_not(const struct pci_func *f, int *err)
         if (pci_leads_to(hdr, pci.h.bus_first)) {
             return "a bridge has the root's bus number";
         }
+    }
+    if (pci.hidden) {
+        return "a bridge's bus cannot be looked at";
     }
     *err = 0;
     return NULL;

@@ -158,23 +158,12 @@ void host_inject_abort(struct regs *r, uint64_t ipa)
 
 /* ---- aborts ---- */
 
-bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, uint64_t *ipa)
+uint64_t fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar)
 {
-    uint64_t page = (hpfar & 0xffffffffff0ul) << 8;
+    bool permission = (esr & 0x3c) == 0x0c;
 
-    if ((esr & 0x3c) == 0x0c && (esr & ISS_S1PTW) == 0) {
-        uint64_t old = rd(par_el1), par;
-
-        __asm__ volatile("at s1e1r, %0\n\tisb" ::"r"(far) : "memory");
-        par = rd(par_el1);
-        wr(par_el1, old);
-        if ((par & 1) != 0) {
-            return false;
-        }
-        page = par & 0xfffffffff000ul;
-    }
-    *ipa = page | (far & 0xfff);
-    return true;
+    return permission && (esr & ISS_S1PTW) == 0 ? ~0ul
+                                                : (hpfar & 0xffffffffff0ul) << 8 | (far & 0xfff);
 }
 
 /* The instruction has been done: go on after it (as a single step would: PSTATE.SS, BTYPE). */
@@ -219,15 +208,11 @@ static int emulate(struct regs *r, const struct mmio *m, uint64_t ipa)
 static void abort_trap(struct regs *r, bool fetch)
 {
     unsigned fsc = r->esr & 0x3f;
-    uint64_t ipa = 0;
+    uint64_t ipa = fault_ipa(r->esr, r->far, r->hpfar);
 
     if (fsc == FSC_TLB_CONFLICT) {
         /* Of entries of this VMID or stage 1 under it: forget them here and walk again. */
         __asm__ volatile("tlbi vmalls12e1\n\tdsb nsh\n\tisb" ::: "memory");
-        return;
-    }
-    if (!fault_ipa(r->esr, r->far, r->hpfar, &ipa)) {
-        host_inject_abort(r, ~0ul); /* no right to what is there, wherever that is */
         return;
     }
     for (uint32_t i = 0; i < mmio_count && !fetch; i++) {

@@ -260,7 +260,7 @@ static void wait_for_change(const struct gmem *gm)
 
 static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit, uint64_t *value)
 {
-    uint64_t far = rd(far_el2), ipa = 0;
+    uint64_t far = rd(far_el2), ipa = fault_ipa(esr, far, rd(hpfar_el2));
     uint32_t access = PT_READ, status = esr & 0x3f;
     int err;
 
@@ -274,9 +274,6 @@ static bool guest_abort(struct vcpu *v, uint64_t esr, bool fetch, uint32_t *exit
         v->abort_fetch = fetch;
         v->abort_far = far;
         inject_abort(v);
-        return false;
-    }
-    if (!fault_ipa(esr, far, rd(hpfar_el2), &ipa)) { /* its tables changed meanwhile: again */
         return false;
     }
     if (esr & 1u << 7) { /* S1PTW: a walk reads; a walk that updates a flag also writes */

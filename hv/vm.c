@@ -243,7 +243,11 @@ int vm_create(uint64_t bytes, uint64_t flags, uint64_t token, uint64_t *id)
     return 0;
 }
 
-/* Every tree that follows the VM's memory: its own two, and the host's two for the windows. */
+/*
+ * Every tree that follows the VM's memory: its own two, and the host's two for the windows. The host's
+ * CPUs get a window when they first touch it, so one that nobody used costs no invalidation when it
+ * closes; where devices walk the same tree, which cannot wait for that, it is there at once.
+ */
 static int bind_all(struct vm *vm)
 {
     uint64_t n = vm->gm.npages;
@@ -255,7 +259,8 @@ static int bind_all(struct vm *vm)
             space_bind(&vm->io, &vm->gm, VIEW_GUEST, TN_GUEST_RAM, 0, n, PT_READ | PT_WRITE, true);
     }
     if (err == 0) {
-        err = space_bind(&hv.host_cpu, &vm->gm, VIEW_HOST, 0, 0, n, PT_READ | PT_WRITE, true);
+        err = space_bind(&hv.host_cpu, &vm->gm, VIEW_HOST, 0, 0, n, PT_READ | PT_WRITE,
+                         hv.host_mode == 1);
     }
     if (err == 0 && hv.host_io.pt.root) {
         err = space_bind(&hv.host_io, &vm->gm, VIEW_HOST, 0, 0, n, PT_READ | PT_WRITE, true);
@@ -293,10 +298,13 @@ int vm_prepare(struct vm *vm, uint64_t *done, uint64_t *total)
     *done = vm->cursor;
     if (err > 0 || (err == 0 && vm->gm.scrubbed != scrubbed)) {
         err = -EAGAIN; /* mapping is a step of its own */
+    } else if (err == 0 && !vm_devices_enter()) {
+        err = -EAGAIN; /* the host's mode is about to change */
     } else if (err == 0) {
         err = bind_all(vm);
+        vm->bound = err == 0;
+        vm_devices_leave();
         if (err == 0) {
-            vm->bound = true;
             *done = *total;
             next = TN_VM_OPEN;
         } else {

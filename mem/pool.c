@@ -251,6 +251,15 @@ int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
     }
     struct chunk_region *r = region_of(pa, nchunks); /* chunks that were removed come back */
 
+    for (uint32_t k = 0; r == NULL && k < pools.nchunk; k++) {
+        const struct chunk_region *o = &pools.chunk[k];
+
+        /* Partly in a region: each chunk is counted in one region only, or the counts go wrong. */
+        if (pa < o->pa + (o->n << CHUNK_SHIFT) && o->pa < pa + (nchunks << CHUNK_SHIFT)) {
+            port_unlock(&frame_all.lock);
+            return -EBUSY;
+        }
+    }
     if (r == NULL) {
         if (pools.nchunk == FRAME_POOLS) {
             port_unlock(&frame_all.lock);

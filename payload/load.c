@@ -9,21 +9,21 @@
  */
 #include "payload.h"
 
-#define CHUNK 512u /* pages in 2M */
-#define MAX_CHUNKS (MAX_PAGES / CHUNK)
-#define MAX_JOBS 128u
-#define SLOTS 16u
+#define CHUNK       512u /* pages in 2M */
+#define MAX_CHUNKS  (MAX_PAGES / CHUNK)
+#define MAX_JOBS    240u
+#define SLOTS       16u
 #define PER_COMMAND 16u
-#define DUE 1024u          /* a power of two, more than jobs can ask for */
-#define BIG_EVERY 64u      /* one job in so many converts 2M */
-#define WHOLE_EVERY 32u    /* one command in so many is checked byte by byte */
-#define CLUSTER 24u        /* jobs in the same 2M, one after the other */
-#define EPOCH 8192u        /* conversions until all is private again for a moment (1G leaves merge) */
-#define SOLO 4u            /* jobs that then run alone */
-#define POLL_PER_MS 4u      /* how often to ask what is pending */
-#define WARM 12u           /* pending pages read before each poll */
-#define COMMAND_MS 30000u  /* a command that takes longer is lost */
-#define MIX 0x9e3779b97f4a7c15ull
+#define DUE         1024u /* a power of two, more than jobs can ask for */
+#define BIG_EVERY   64u   /* one job in so many converts 2M */
+#define WHOLE_EVERY 32u   /* one command in so many is checked byte by byte */
+#define CLUSTER     24u   /* jobs in the same 2M, one after the other */
+#define EPOCH       16384u /* conversions until all is private again for a moment (1G leaves merge) */
+#define SOLO        2u     /* jobs that then run alone */
+#define POLL_PER_MS 4u     /* how often to ask what is pending */
+#define WARM        12u    /* pending pages read before each poll */
+#define COMMAND_MS  30000u /* a command that takes longer is lost */
+#define MIX         0x9e3779b97f4a7c15ull
 
 enum { DMA = 1, CONVERTING = 2 }; /* state of a page */
 

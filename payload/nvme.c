@@ -6,13 +6,13 @@
  */
 #include "payload.h"
 
-#define ADMIN_DEPTH 16u
-#define REG_CAP 0x00u
-#define REG_CC 0x14u
-#define REG_CSTS 0x1cu
-#define REG_AQA 0x24u
-#define REG_ASQ 0x28u
-#define REG_ACQ 0x30u
+#define ADMIN_DEPTH   16u
+#define REG_CAP       0x00u
+#define REG_CC        0x14u
+#define REG_CSTS      0x1cu
+#define REG_AQA       0x24u
+#define REG_ASQ       0x28u
+#define REG_ACQ       0x30u
 #define REG_DOORBELLS 0x1000u
 
 struct command {
@@ -144,6 +144,9 @@ bool nvme_start(void)
     }
     nvme_there = false;
     regs = dev.x[1];
+    if (regs == 0) {
+        return false;
+    }
     stride = 4u << (*(volatile uint64_t *)(regs + REG_CAP) >> 32 & 15); /* CAP.DSTRD */
     put32(REG_CC, 0);
     if (!wait_ready(0)) {

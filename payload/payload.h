@@ -11,9 +11,9 @@
 
 #include "report.h"
 
-#define PAGE 4096u
-#define OWN_BYTES (16ul << 20)  /* of the program: code, tables, queues */
-#define MAX_PAGES (1ul << 18)   /* 1 GiB */
+#define PAGE       4096u
+#define OWN_BYTES  (16ul << 20) /* of the program: code, tables, queues */
+#define MAX_PAGES  (1ul << 18)  /* 1 GiB */
 #define FIRST_PAGE (OWN_BYTES / PAGE)
 
 struct args {
@@ -30,8 +30,8 @@ static inline uint64_t ticks(void)
     return t;
 }
 uint64_t ticks_per_ms(void);
-void report_now(void);    /* all counters to the owner */
-void report_paced(void);  /* the same, at most some 20 times a second */
+void report_now(void);   /* all counters to the owner */
+void report_paced(void); /* the same, at most some 20 times a second */
 void say(const char *s);
 void say_number(const char *s, uint64_t v);
 _Noreturn void off(uint64_t code);

@@ -45,10 +45,11 @@ bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page)
 
     for (uint64_t i = 0; place(b, i, &from, &to); i++) {
         if (ia >= from && ia <= to) {
-            uint64_t first =
-                b->view == VIEW_GUEST ? b->first : i % gmem_nchunks(b->f.gm) * CHUNK_PAGES;
+            uint64_t n = gmem_nchunks(b->f.gm);
+            uint64_t chunk = i < n ? i : i - n; /* of either copy */
 
-            *page = first + ((ia - from) >> PAGE_SHIFT);
+            *page = (b->view == VIEW_GUEST ? b->first : chunk * CHUNK_PAGES) +
+                    ((ia - from) >> PAGE_SHIFT);
             return *page >= b->first && *page - b->first < b->n;
         }
     }

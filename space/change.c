@@ -9,6 +9,9 @@
 #include "mem/state.h"
 #include "space/internal.h"
 
+/* Tables between a 2M block and the start table, at most. */
+#define UPPER_MAX 2u
+
 static struct binding *of(struct follower *f)
 {
     return (struct binding *)f; /* first member */
@@ -99,7 +102,7 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     }
     /* In the worst case: a fault may still map a large leaf here before faults are held off. Two
      * more for a merge that breaks. */
-    uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + 2;
+    uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + UPPER_MAX;
 
     b->kept = b->reserve.count;
     if (b->reserve.count < need) {
@@ -305,11 +308,14 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
 
 /* All walkers can wait: break the table's leaves, and map the block as one. The lock is held alone
  * throughout, so faults in between wait. */
-static void merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+static bool merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
 {
     struct space *s = b->space;
     struct pt_gather g;
 
+    if (b->reserve.count < UPPER_MAX) {
+        return false; /* the tables above may go too, and nothing may fail then: it stays as it is */
+    }
     pt_gather_init(&g);
     if (pt_unmap(&s->pt, ia, size, &g) != 0) {
         port_panic("space: a block that is no block");
@@ -317,6 +323,7 @@ static void merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64
     space_flush(s, &g);
     map_or_die(b, page, size >> PAGE_SHIFT);
     s->merges++;
+    return true;
 }
 
 /* Does one leaf of this size stand, or fit, at page: alignment, frames in one run, no border? */
@@ -363,8 +370,7 @@ static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t 
         return true;
     }
     if (made == -EOPNOTSUPP) {
-        merge_by_break(b, page, ia, size);
-        return true;
+        return merge_by_break(b, page, ia, size);
     }
     return false;
 }

@@ -127,7 +127,11 @@ int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
     int err = fault_locked(s, ia, access, &pool, &hit, &page);
 
     if (err == 0 && hit != NULL) {
-        gm = hit->f.gm;
+        /* Others than this one that want to know? If not, the object is left alone: without the lock it
+         * may be gone already. */
+        if (__atomic_load_n(&hit->f.gm->hinters, __ATOMIC_RELAXED) > hit->f.wants_hint) {
+            gm = hit->f.gm;
+        }
         __atomic_add_fetch(&s->faults, 1, __ATOMIC_RELAXED);
     }
     space_share_unlock(s);

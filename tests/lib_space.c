@@ -5,6 +5,7 @@
 #include <string.h>
 
 struct ts *ts_now;
+enum pt_format ts_io_format = PT_ARM_S2_4K;
 struct model_phys ts_phys;
 static struct model_mem mem;
 static struct frame *frame_table;
@@ -351,7 +352,7 @@ void ts_world(struct ts *t, uint64_t npages, bool separate, bool share, uint8_t 
               uint64_t seed)
 {
     struct pt_config cpu = ts_config(PT_ARM_S2_4K, cpu_bbm, true);
-    struct pt_config io = ts_config(PT_ARM_S2_4K, 2, false);
+    struct pt_config io = ts_config(ts_io_format, 2, false);
     struct pt_config both = cpu;
 
     both.live = pt_live_meet(cpu.live, io.live);

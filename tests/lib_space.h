@@ -87,6 +87,8 @@ struct ts_tree *ts_tree(struct ts *t, unsigned i, const char *name, unsigned who
 void ts_open(struct ts *t, uint64_t npages, bool separate, uint64_t seed);
 void ts_close(struct ts *t); /* unbinds, destroys, and wants every frame and table back */
 
+/* What device trees of ts_world are made of: stage 2, or stage 1 as on an SMMU that has no other. */
+extern enum pt_format ts_io_format;
 /* Common set-ups. mirror: trees 0 vm cpu, 1 vm io; share: 0 both. Always 2 host cpu, 3 host io. */
 void ts_world(struct ts *t, uint64_t npages, bool separate, bool share, uint8_t cpu_bbm,
               uint64_t seed);

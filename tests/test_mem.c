@@ -478,6 +478,11 @@ static void chunks_come_and_go(void **state)
     assert_int_equal(frame_pool_add_chunks(pa + 2 * CHUNK_SIZE, 2, true), 0);
     assert_int_equal(frame_get(pa + 2 * CHUNK_SIZE).flags, FRAME_DIRTY);
     assert_int_equal(frame_chunks_free(), 2);
+    /* Partly in a region: its chunks would be counted twice. */
+    assert_int_equal(frame_pool_add_chunks(TS_HOST, 2, true), 0);
+    assert_int_equal(frame_pool_remove_chunks(TS_HOST + CHUNK_SIZE, 1, OWNER_HOST), 0);
+    assert_int_equal(frame_pool_add_chunks(TS_HOST + CHUNK_SIZE, 2, true), -EBUSY);
+    assert_int_equal(frame_chunks_free(), 3);
 }
 
 int main(void)

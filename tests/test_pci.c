@@ -335,6 +335,15 @@ static void who_may_be_taken(void **state)
     host_write(dev[BRIDGE].bdf, 0x18, 4, 0);
     assert_non_null(pci_why_not(dev[AF].bdf, &err));
     assert_int_equal(err, -EBUSY);
+    /* Numbered like the one above it: whatever is behind it cannot be looked at. */
+    host_write(dev[BRIDGE].bdf, 0x18, 4, 0x00020100);
+    assert_null(pci_why_not(dev[AF].bdf, &err));
+    dev[BEHIND].cfg[14] = 1;
+    host_write(PCI_BDF(1, 0, 0), 0x18, 4, 0x00010101);
+    assert_non_null(pci_why_not(dev[AF].bdf, &err));
+    assert_int_equal(err, -EBUSY);
+    host_write(PCI_BDF(1, 0, 0), 0x18, 4, 0x00020201);
+    assert_null(pci_why_not(dev[AF].bdf, &err));
 }
 
 /* ---- take and return ---- */
@@ -478,6 +487,7 @@ static void bars_of_others(void **state)
     host_write(dev[AF].bdf, 4, 2, 0);             /* decoding off helps nothing */
     refused(dev[AF].bdf, 0x10, 4, taken_bar);
     refused(dev[AF].bdf, 0x10, 4, taken_bar + 0x3000);
+    refused(edu, 0x10, 4, (taken_bar & ~0xfffffu) + 0xff000); /* bits that the BAR does not have */
     allowed(dev[AF].bdf, 0x10, 4, taken_bar + 0x4000);
     refused(dev[AF].bdf, 0x11, 1, taken_bar >> 8 & 0xff); /* a byte at a time */
     refused(dev[AF].bdf, 0x10, 2, taken_bar & 0xffff);

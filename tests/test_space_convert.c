@@ -166,13 +166,21 @@ static void cpu_breaks(void **state)
     world(80, true, false, 0, 4);
 }
 
+/* An SMMU without stage 2: the device's tree is a stage-1 one, the CPU's is not. */
+static void mirror_stage_1(void **state)
+{
+    (void)state;
+    ts_io_format = PT_ARM_S1_4K;
+    world(80, true, false, 2, 5);
+    ts_io_format = PT_ARM_S2_4K;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mirror_separate),
-        cmocka_unit_test(mirror_single),
-        cmocka_unit_test(share_separate),
-        cmocka_unit_test(cpu_breaks),
+        cmocka_unit_test(mirror_separate), cmocka_unit_test(mirror_single),
+        cmocka_unit_test(share_separate),  cmocka_unit_test(cpu_breaks),
+        cmocka_unit_test(mirror_stage_1),
     };
 
     return cmocka_run_group_tests_name("space_convert", tests, NULL, NULL);

@@ -75,6 +75,8 @@ bool saw_error(struct arena *a, int got, int want);
 /* Touches, and survives: 0, or the signal that came. */
 int probe_read(const volatile uint64_t *p, uint64_t *value);
 int probe_write(volatile uint64_t *p, uint64_t value);
+int probe_write_half(volatile uint64_t *p); /* 32 bits */
+int probe_write_pair(volatile uint64_t *p); /* 2 x 64 bits, one instruction */
 const char *signal_name(int sig);
 int probe_pa(uint64_t pa, bool write); /* through /dev/mem: signal, or -errno */
 

@@ -36,30 +36,33 @@ static bool too_much_data(struct arena *a, const struct attack *self)
 
 /* ---- doorbells that are not one plain 64-bit store ---- */
 
-static int odd_bell(struct arena *a, int how)
+static bool saw_bus_error(struct arena *a, int sig)
 {
-    uint64_t value;
-    volatile uint64_t *bell = a->c.bell;
-    switch (how) {
-    case 0:
-        return probe_read(bell, &value);
-    default:
-        return probe_write(bell + TN_SLOTS, 1); /* beyond the last slot's */
-    }
+    return saw(a, sig == SIGBUS, "%s", signal_name(sig));
 }
 
 static bool bell_read(struct arena *a, const struct attack *self)
 {
     (void)self;
-    int sig = odd_bell(a, 0);
-    return saw(a, sig == SIGBUS, "%s", signal_name(sig));
+    return saw_bus_error(a, probe_read(a->c.bell, NULL));
+}
+
+static bool bell_half(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    return saw_bus_error(a, probe_write_half(a->c.bell));
+}
+
+static bool bell_pair(struct arena *a, const struct attack *self)
+{
+    (void)self;
+    return saw_bus_error(a, probe_write_pair(a->c.bell - a->c.nr));
 }
 
 static bool bell_beyond(struct arena *a, const struct attack *self)
 {
     (void)self;
-    int sig = odd_bell(a, 1);
-    return saw(a, sig == SIGBUS, "%s", signal_name(sig));
+    return saw_bus_error(a, probe_write(a->c.bell - a->c.nr + TN_SLOTS, 1));
 }
 
 /* ---- freed objects ---- */
@@ -219,6 +222,8 @@ const struct attack attacks_call[] = {
     OWN("2^40 bytes of data", "EINVAL", too_much_data, -EINVAL),
     ONE("an argument that the call does not have", TN_HELLO, EINVAL, 0, 0, 0, 0, 0, 1),
     OWN("the doorbell read", "SIGBUS", bell_read, 0),
+    OWN("the doorbell rung with 32 bits", "SIGBUS", bell_half, 0),
+    OWN("two doorbells with one store pair", "SIGBUS", bell_pair, 0),
     OWN("a doorbell beyond the last", "SIGBUS", bell_beyond, 0),
     ONE("wild VM number", TN_VM_STAT, ENOENT, 0xffffffffffffffff),
     ONE("VM number past the last slot", TN_VM_DESTROY, ENOENT, 8),

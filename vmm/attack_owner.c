@@ -119,7 +119,7 @@ bool owner_killed_running(struct arena *a, const struct attack *self)
 {
     struct tn_vm_stat s;
     struct reply r;
-    pid_t pid;
+    pid_t pid = 0;
     int others;
     (void)self;
     int back = disk_from_a(a);
@@ -140,7 +140,7 @@ bool owner_killed_running(struct arena *a, const struct attack *self)
 bool owner_killed_zeroing(struct arena *a, const struct attack *self)
 {
     struct tn_vm_stat s;
-    pid_t pid;
+    pid_t pid = 0;
     (void)self;
     int id = kill_owner(0, &pid);
     if (id < 0) {

@@ -25,7 +25,9 @@ static void on_signal(int sig)
     siglongjmp(back, sig);
 }
 
-static int probe(volatile uint64_t *p, bool write, uint64_t *value)
+enum how { READ, WRITE, WRITE_HALF, WRITE_PAIR };
+
+static int probe(volatile uint64_t *p, enum how how, uint64_t *value)
 {
     struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_NODEFER };
     struct sigaction old_bus;
@@ -35,10 +37,19 @@ static int probe(volatile uint64_t *p, bool write, uint64_t *value)
     probing = 1;
     int sig = sigsetjmp(back, 1);
     if (sig == 0) {
-        if (write) {
-            *p = *value;
-        } else {
+        switch (how) {
+        case READ:
             *value = *p;
+            break;
+        case WRITE:
+            *p = *value;
+            break;
+        case WRITE_HALF:
+            __asm__ volatile("str %w0, [%1]" : : "r"(*value), "r"(p) : "memory");
+            break;
+        case WRITE_PAIR:
+            __asm__ volatile("stp %0, %0, [%1]" : : "r"(*value), "r"(p) : "memory");
+            break;
         }
         __asm__ volatile("dsb sy" : : : "memory");
     }
@@ -51,12 +62,24 @@ static int probe(volatile uint64_t *p, bool write, uint64_t *value)
 int probe_read(const volatile uint64_t *p, uint64_t *value)
 {
     uint64_t unused;
-    return probe((volatile uint64_t *)(uintptr_t)p, false, value ? value : &unused);
+    return probe((volatile uint64_t *)(uintptr_t)p, READ, value ? value : &unused);
 }
 
 int probe_write(volatile uint64_t *p, uint64_t value)
 {
-    return probe(p, true, &value);
+    return probe(p, WRITE, &value);
+}
+
+int probe_write_half(volatile uint64_t *p)
+{
+    uint64_t one = 1;
+    return probe(p, WRITE_HALF, &one);
+}
+
+int probe_write_pair(volatile uint64_t *p)
+{
+    uint64_t one = 1;
+    return probe(p, WRITE_PAIR, &one);
 }
 
 const char *signal_name(int sig)

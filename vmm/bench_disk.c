@@ -27,7 +27,7 @@ static void *stream(void *arg)
     host_pin(p->cpu);
     int fd = open(p->path, O_RDWR | O_DIRECT | O_CLOEXEC);
     p->error = fd < 0 ? errno : posix_memalign(&buf, PAGE, BIG);
-    if (!p->error) {
+    if (!p->error && buf) {
         memset(buf, 0x5a, BIG);
     }
     for (uint64_t at = p->from; at < p->to && !p->error; at += BIG) {

@@ -21,6 +21,11 @@ static void share_without_live(struct demo *d)
 {
     const char *step;
     struct ctl *c = &d->c;
+    if (!d->matrix) { /* the main configuration can, or its features were misread */
+        check_add(&d->t, false, "share mode changes live", "yes (or say `demo matrix`)",
+                  "no: %.56s", d->info.share_why);
+        return;
+    }
     int id = vm_create(c, 64 * MIB, TN_VM_SHARE, &step);
     check_add(&d->t, id == -EOPNOTSUPP && d->info.share_why[0], "share mode on this hardware",
               "refused with the reason", "%s: %.56s", id < 0 ? errno_name(id) : "allowed",

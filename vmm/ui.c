@@ -22,7 +22,7 @@ double now(void)
 void ui_progress(const char *fmt, ...)
 {
     double t = now();
-    if (t - last_shown < (ui_live ? 0.25 : 2.0)) {
+    if (t - last_shown < (ui_live ? 0.25 : 3.0)) {
         return;
     }
     last_shown = t;

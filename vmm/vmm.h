@@ -91,7 +91,7 @@ int ctl_audit(struct ctl *c, struct audit_result *a);
 /* ---- ui.c: words on the screen ---- */
 
 double now(void); /* seconds, monotonic */
-/* Live lines overwrite themselves (TENON_LIVE=1 or --live); otherwise one line every 2 s. */
+/* Live lines overwrite themselves (TENON_LIVE=1 or --live); otherwise one line every 3 s. */
 extern bool ui_live;
 void ui_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void ui_progress_end(void);

@@ -64,7 +64,8 @@ enum tn_op {
     TN_DEV_LIST,    /* data: struct tn_device[] */
     TN_DEV_TAKE,    /* arg0: bdf, arg1: VM id: from the host to that VM, reset on the way */
     TN_DEV_RETURN,  /* arg0: bdf: stopped, reset, back to the host */
-    TN_HOST_MODE,   /* arg0: 0 ask, 1 share, 2 mirror: the host's own domain. out0: mode now */
+    TN_HOST_MODE,   /* arg0: 0 ask, 1 share, 2 mirror: the host's own domain. out0: mode now.
+                       To share: -EBUSY while a VM that was prepared in mirror mode exists */
     TN_DOM_ALLOC,   /* out0: domain id (the host's own I/O domains; E1) */
     TN_DOM_FREE,    /* arg0: domain */
     TN_DOM_ATTACH,  /* arg0: domain, arg1: bdf */
@@ -91,7 +92,7 @@ enum tn_exit {
     TN_EXIT_INTERRUPTED = 0, /* a host interrupt or the deadline: just run again */
     TN_EXIT_YIELD,           /* the guest asks for its owner's attention (value: its word) */
     TN_EXIT_OFF,             /* the guest stopped (value: its code) */
-    TN_EXIT_FAULT,           /* touched what it may not (value: guest physical address) */
+    TN_EXIT_FAULT,           /* touched what it may not (value: guest physical address, ~0 if it was a page without that right) */
     TN_EXIT_UNHANDLED,       /* an instruction that is not emulated (value: ESR_EL2) */
 };
 

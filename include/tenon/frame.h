@@ -99,8 +99,8 @@ uint64_t frames_count(void);
 /* Boot: frames for tables, zeroed here. A few of them hold the pool's own bitmap. */
 int frame_pool_add_tables(uint64_t pa, uint64_t n);
 /* Chunks (2M-aligned) enter the pool; the caller's frames, used by nobody. dirty: not known to be
- * zero. -EINVAL; -EBUSY a frame is free already, lent, pinned or a table; -ENOSPC: too many runs
- * apart from each other. Nothing changed on error. */
+ * zero. -EINVAL; -EBUSY a frame is free already, lent, pinned or a table, or some but not all of it
+ * was in one run before; -ENOSPC: too many runs apart from each other. Nothing changed on error. */
 int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty);
 /* Free chunks leave the pool for `to`, FRAME_DIRTY as they were (scrub them before use). -EFAULT not
  * one run of the pool; -EBUSY one of them is taken: nothing changed. */

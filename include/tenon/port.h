@@ -36,7 +36,8 @@ void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
 /* Earlier stores (table contents) are seen by every walker, CPU or device, before any later store
  * (the link): DSB ISHST on Arm (DDI0487 D8.16.1). */
 void port_publish(void);
-/* For a walker that does not snoop (SMMU_IDR0.COHACC == 0): clean to the point of coherency. */
+/* For a walker that does not snoop (SMMU_IDR0.COHACC == 0), or a host that maps the frame uncached: clean
+ * to the point of coherency and invalidate, so that either side sees what the other stored. */
 void port_clean(const void *va, size_t len);
 
 /* Spin lock: not recursive; zero-initialised is unlocked. Lock order: see mem.h. */

@@ -49,7 +49,7 @@ void port_clean(const void *va, size_t len)
     uint64_t end = (uint64_t)va + len;
 
     for (uint64_t p = (uint64_t)va & ~(line - 1); p < end; p += line) {
-        __asm__ volatile("dc cvac, %0" ::"r"(p) : "memory");
+        __asm__ volatile("dc civac, %0" ::"r"(p) : "memory");
     }
     __asm__ volatile("dsb sy" ::: "memory");
 }
