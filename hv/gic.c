@@ -130,9 +130,13 @@ static void write_base(struct redist *r, uint64_t *shadow, uint64_t reg, uint64_
                        unsigned size)
 {
     if (size != 8 || (mmio_read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
-        port_log("GICR %lx: write of %lx to %s refused: %s", r->base, v,
-                 reg == GICR_PROPBASER ? "PROPBASER" : "PENDBASER",
-                 size != 8 ? "half of it" : "LPIs are enabled");
+        static uint64_t refused; /* so many lines must not push out the rest of the log */
+
+        if (refused++ < 200) {
+            port_log("GICR %lx: write of %lx to %s refused: %s", r->base, v,
+                     reg == GICR_PROPBASER ? "PROPBASER" : "PENDBASER",
+                     size != 8 ? "half of it" : "LPIs are enabled");
+        }
         return;
     }
     mmio_write64(r->base + reg, v & ~addr);

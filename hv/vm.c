@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Protected VMs: their life, their memory, and what is pending. Contract in vm.h. */
 #include "vm.h"
+#include "sysreg.h"
 
 #define PREPARE_CHUNKS 8u  /* chunks zeroed in one bounded step */
 #define DYING_CHUNKS   64u /* chunks let go in one */
@@ -61,6 +62,11 @@ struct vm *vm_get(uint64_t id)
 void vm_put(struct vm *vm)
 {
     (void)__atomic_sub_fetch(&vm->users, 1, __ATOMIC_SEQ_CST);
+}
+
+bool vm_active(const struct vm *vm)
+{
+    return vm->running || rd(cntpct_el0) < vm->rests_at;
 }
 
 int vm_begin(struct vm *vm, uint32_t states)
@@ -371,6 +377,10 @@ int vm_run(struct vm *vm, uint64_t vcpu, uint64_t us, uint32_t *exit, uint64_t *
     err = vcpu_run(&vm->vcpu, us, exit, value);
     port_lock(&vm->lock);
     vm->running = false;
+    vm->rests_at = 0;
+    if (err == 0 && *exit == TN_EXIT_INTERRUPTED && *value == 0) {
+        vm->rests_at = rd(cntpct_el0) + rd(cntfrq_el0) / 1000;
+    }
     if (err == 0 && *exit == TN_EXIT_OFF) {
         vm->state = TN_VM_OFF;
     }
@@ -427,7 +437,7 @@ int vm_destroy(struct vm *vm, uint64_t *done, uint64_t *total)
     int err = 0;
 
     port_lock(&vm->lock);
-    if (vm->running || vm->changing || __atomic_load_n(&vm->users, __ATOMIC_SEQ_CST) != 1) {
+    if (vm_active(vm) || vm->changing || __atomic_load_n(&vm->users, __ATOMIC_SEQ_CST) != 1) {
         err = -EBUSY;
     }
     for (uint32_t i = 0; i < VM_DEVICES; i++) {

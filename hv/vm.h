@@ -63,6 +63,7 @@ struct vm {
     struct vm_device device[VM_DEVICES];
     struct vm_request request[TN_GUEST_PENDING_MAX];
     uint32_t pending;
+    uint64_t rests_at;     /* counter: interrupted in its work, it counts as running until then */
     uint64_t pending_mask; /* bit id % 64; read without the lock */
     uint64_t next_id, requests;
     uint64_t exits, faults;
@@ -92,6 +93,8 @@ static inline bool vm_range_ok(const struct vm *vm, uint64_t gpa, uint64_t bytes
  * mask, of VM_STATE bits), and ends it. */
 #define VM_STATE(s) (1u << (unsigned)(s))
 int vm_begin(struct vm *vm, uint32_t states);
+/* Runs, or was interrupted within the last millisecond: its owner is just about to run it again. */
+bool vm_active(const struct vm *vm);
 void vm_end(struct vm *vm, uint32_t state);
 
 /* Control operations on a VM from vm_get(); errors as control.h says. */

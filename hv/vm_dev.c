@@ -259,7 +259,7 @@ int vm_return(uint64_t bdf)
     if (bdf <= 0xffff) {
         d = find_device((uint32_t)bdf, &vm);
     }
-    err = d ? vm_begin(vm, ~0u) : -ENOENT;
+    err = !d ? -ENOENT : vm_active(vm) ? -EBUSY : vm_begin(vm, ~0u);
     if (err == 0) {
         state = vm->state;
         err = give_back(vm, d);

@@ -18,6 +18,7 @@ struct table_region {
 struct chunk_region {
     uint64_t pa;
     uint64_t n;
+    uint64_t left; /* of the n: not removed */
     uint64_t free;
     uint64_t hint; /* every chunk below is taken */
 };
@@ -268,6 +269,7 @@ int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
         r = &pools.chunk[pools.nchunk++];
         *r = (struct chunk_region){ .pa = pa, .n = nchunks };
     }
+    r->left += nchunks;
     for (uint64_t i = 0; i < nchunks; i++) {
         give_chunk(r, ((pa - r->pa) >> CHUNK_SHIFT) + i, dirty ? FRAME_DIRTY : 0);
     }
@@ -433,7 +435,8 @@ int frame_pool_remove_chunks(uint64_t pa, uint64_t nchunks, owner_t to)
     for (uint64_t i = 0; i < nchunks && err == 0; i++) {
         take_chunk(r, first + i, to);
     }
-    if (err == 0 && nchunks == r->n) {
+    r->left -= err == 0 ? nchunks : 0;
+    if (r->left == 0) {
         *r = pools.chunk[--pools.nchunk];
     }
     port_unlock(&frame_all.lock);

@@ -483,6 +483,10 @@ static void chunks_come_and_go(void **state)
     assert_int_equal(frame_pool_remove_chunks(TS_HOST + CHUNK_SIZE, 1, OWNER_HOST), 0);
     assert_int_equal(frame_pool_add_chunks(TS_HOST + CHUNK_SIZE, 2, true), -EBUSY);
     assert_int_equal(frame_chunks_free(), 3);
+    /* The rest of the region leaves, and the region with it. */
+    assert_int_equal(frame_pool_remove_chunks(TS_HOST, 1, OWNER_HOST), 0);
+    assert_int_equal(frame_pool_add_chunks(TS_HOST + CHUNK_SIZE, 2, true), 0);
+    assert_int_equal(frame_chunks_free(), 4);
 }
 
 int main(void)

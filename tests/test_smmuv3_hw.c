@@ -45,7 +45,9 @@ static void takes_over_a_running_one(void **state)
     fake.irq_ctrl = 7;
     fake.gerror = 4; /* an old error */
     fake.evt_prod = 5;
+    fake.idr0 |= 1u << 10; /* it knows ATS: what devices call translated is checked */
     assert_int_equal(rig_start(), 0);
+    assert_int_equal(fake.cr0, 13 | 16);
     assert_int_equal(fake.gerror, fake.gerrorn);
     assert_int_equal(fake.irq_ctrl, 0);
     struct iommu_event ev;

@@ -111,6 +111,7 @@ static int kill_owner(uint32_t disk, pid_t *pid)
         usleep(disk ? 400000 : 20000);
         kill(*pid, SIGKILL);
         waitpid(*pid, NULL, 0);
+        usleep(3000);
     }
     return id;
 }

@@ -272,6 +272,7 @@ void background_stop(struct background *b)
 {
     atomic_store(&b->stop, 1);
     pthread_join(b->thread, NULL);
+    usleep(3000); /* an interrupted VM counts as running for a millisecond */
     ctl_close(&b->ctl);
 }
 

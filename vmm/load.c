@@ -195,6 +195,7 @@ int load_run(struct ctl *c, struct load *l)
     owner_loop(l);
     atomic_store(&l->stopping, 1);
     pthread_join(thread, NULL);
+    usleep(3000); /* an interrupted VM counts as running for a millisecond */
     ui_progress_end();
     l->seconds = now() - start;
     ctl_close(&l->runner);

@@ -20,6 +20,7 @@ int smmuv3_decode_idr(const struct smmuv3_idr *r, struct smmuv3_features *f, con
     c->btm = FIELD(idr0, 5, 5) != 0;
     f->httu = (uint8_t)FIELD(idr0, 7, 6);
     f->hyp = FIELD(idr0, 9, 9) != 0;
+    f->ats = FIELD(idr0, 10, 10) != 0;
     f->asid16 = FIELD(idr0, 12, 12) != 0;
     f->sev = FIELD(idr0, 14, 14) != 0;
     f->vmid16 = FIELD(idr0, 18, 18) != 0;

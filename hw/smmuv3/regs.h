@@ -36,6 +36,7 @@
 #define CR0_SMMUEN   (1u << 0)
 #define CR0_EVENTQEN (1u << 2)
 #define CR0_CMDQEN   (1u << 3)
+#define CR0_ATSCHK   (1u << 4) /* 0 lets what a device calls translated pass unseen */
 /* Tables and queues inner shareable, write-back (6.3.11); 0 is non-cacheable. */
 #define CR1_COHERENT        0xd75u
 #define CR2_RECINVSID       (1u << 1) /* record C_BAD_STREAMID too */

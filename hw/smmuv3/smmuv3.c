@@ -174,7 +174,7 @@ static int bring_up(struct smmuv3 *s)
     }
     /* Whatever ran before us may have left caches behind. */
     smmuv3_invalidate_all(s);
-    uint32_t on = CR0_CMDQEN | CR0_EVENTQEN;
+    uint32_t on = CR0_CMDQEN | CR0_EVENTQEN | (s->feat.ats ? CR0_ATSCHK : 0u);
     if (s->failed || !reg_handshake(s, R_CR0, on, R_CR0ACK, ones, on)) {
         return -ETIMEDOUT;
     }

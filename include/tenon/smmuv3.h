@@ -40,7 +40,7 @@ struct smmuv3_features {
     uint8_t cmdq_log2, evtq_log2; /* largest queues: entries, log2 */
     uint8_t httu;                 /* 0 none, 1 access flag, 2 dirty too */
     uint8_t bbml;
-    bool vmid16, asid16, hyp, sev, granule4k, ttf_aarch64, tables_preset, queues_preset;
+    bool vmid16, asid16, hyp, sev, ats, granule4k, ttf_aarch64, tables_preset, queues_preset;
 };
 /* -EOPNOTSUPP with *why: no AArch64 tables, no 4K granule, preset tables or queues. Pure. */
 int smmuv3_decode_idr(const struct smmuv3_idr *idr, struct smmuv3_features *f, const char **why);
