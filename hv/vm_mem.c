@@ -21,12 +21,10 @@ static void request_free(struct vm *vm, struct vm_request *r)
     __atomic_store_n(&vm->pending_mask, mask, __ATOMIC_RELEASE);
 }
 
-int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace)
+/* What the guest may ask for, and its owner before launch. */
+static int check_convert(const struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared,
+                         bool inplace)
 {
-    uint64_t page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT;
-    struct vm_request *r;
-    int64_t ret = 0;
-
     if (((gpa | bytes) & (PAGE_SIZE - 1)) || bytes == 0) {
         return -EINVAL;
     }
@@ -38,6 +36,18 @@ int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, 
     }
     if (to_shared && !inplace && !vm->gm.separate) {
         return -EINVAL;
+    }
+    return 0;
+}
+
+int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace)
+{
+    uint64_t page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT;
+    struct vm_request *r;
+    int64_t ret = check_convert(vm, gpa, bytes, to_shared, inplace);
+
+    if (ret != 0) {
+        return ret;
     }
     port_lock(&vm->lock);
     for (uint32_t i = 0; i < TN_GUEST_PENDING_MAX && ret == 0; i++) {
@@ -130,19 +140,10 @@ int vm_commit(struct vm *vm, uint64_t request)
 int vm_convert(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace)
 {
     uint64_t page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT, id = 0;
-    int err;
+    int err = check_convert(vm, gpa, bytes, to_shared, inplace);
 
-    if (((gpa | bytes) & (PAGE_SIZE - 1)) || bytes == 0) {
-        return -EINVAL;
-    }
-    if (!vm_range_ok(vm, gpa, bytes)) {
-        return -EFAULT;
-    }
-    if (bytes > VM_CONVERT_MAX) {
-        return -E2BIG;
-    }
-    if (to_shared && !inplace && !vm->gm.separate) {
-        return -EINVAL;
+    if (err != 0) {
+        return err;
     }
     err = vm_begin(vm, VM_STATE(TN_VM_OPEN));
     if (err == 0) {

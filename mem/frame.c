@@ -163,7 +163,8 @@ int frames_unshare(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
     return err;
 }
 
-int frames_pin(uint64_t pa, uint64_t n, owner_t who)
+/* One pin more (or less) of who's on each frame; each party has a count of its own. */
+static int change_pins(uint64_t pa, uint64_t n, owner_t who, bool more)
 {
     int err = range_check(pa, n);
 
@@ -178,57 +179,39 @@ int frames_pin(uint64_t pa, uint64_t n, owner_t who)
 
     for (uint64_t i = 0; i < n && err == 0; i++) {
         bool owns = f[i].owner == who;
+        uint32_t pins = owns ? f[i].pins : f[i].borrower_pins;
 
         if (!owns && f[i].borrower != who) {
             err = -EPERM;
+        } else if (!more) {
+            err = pins == 0 ? -EINVAL : 0;
         } else if (!settled(&f[i])) {
             err = -EBUSY;
-        } else if ((owns ? f[i].pins : f[i].borrower_pins) == FRAME_PINS_MAX) {
+        } else if (pins == FRAME_PINS_MAX) {
             err = -ENOSPC;
         }
     }
     for (uint64_t i = 0; i < n && err == 0; i++) {
+        uint32_t by = more ? 1u : ~0u;
+
         if (f[i].owner == who) {
-            f[i].pins = (f[i].pins + 1u) & FRAME_PINS_MAX;
+            f[i].pins = (f[i].pins + by) & FRAME_PINS_MAX;
         } else {
-            f[i].borrower_pins = (f[i].borrower_pins + 1u) & FRAME_PINS_MAX;
+            f[i].borrower_pins = (f[i].borrower_pins + by) & FRAME_PINS_MAX;
         }
     }
     port_unlock(&frame_all.lock);
     return err;
 }
 
+int frames_pin(uint64_t pa, uint64_t n, owner_t who)
+{
+    return change_pins(pa, n, who, true);
+}
+
 int frames_unpin(uint64_t pa, uint64_t n, owner_t who)
 {
-    int err = range_check(pa, n);
-
-    if (err != 0) {
-        return err;
-    }
-    if (who == OWNER_NONE) {
-        return -EINVAL;
-    }
-    port_lock(&frame_all.lock);
-    struct frame *f = frame_at(pa);
-
-    for (uint64_t i = 0; i < n && err == 0; i++) {
-        bool owns = f[i].owner == who;
-
-        if (!owns && f[i].borrower != who) {
-            err = -EPERM;
-        } else if ((owns ? f[i].pins : f[i].borrower_pins) == 0) {
-            err = -EINVAL;
-        }
-    }
-    for (uint64_t i = 0; i < n && err == 0; i++) {
-        if (f[i].owner == who) {
-            f[i].pins = (f[i].pins - 1u) & FRAME_PINS_MAX;
-        } else {
-            f[i].borrower_pins = (f[i].borrower_pins - 1u) & FRAME_PINS_MAX;
-        }
-    }
-    port_unlock(&frame_all.lock);
-    return err;
+    return change_pins(pa, n, who, false);
 }
 
 bool frame_may_use(uint64_t pa, owner_t who)
