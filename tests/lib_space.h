@@ -110,5 +110,17 @@ struct ts_snap {
 void ts_snap(struct ts *t, struct ts_snap *s);
 void ts_same(struct ts *t, struct ts_snap *s); /* and frees it, as ts_forget */
 void ts_forget(struct ts_snap *s);
+/* `call` answers `want`, and no frame, table or pool knows of it; `check` judges the rest. */
+#define TS_REFUSED(ts, call, want, check)                                      \
+    do {                                                                       \
+        struct ts_snap snap_;                                                  \
+        ts_snap(ts, &snap_);                                                   \
+        uint64_t free_ = frame_tables_free();                                  \
+        int err_ = (call);                                                     \
+        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want));    \
+        ts_same(ts, &snap_);                                                   \
+        tp_assert(frame_tables_free() == free_, "refused-call-kept-tables\n"); \
+        check(ts);                                                             \
+    } while (0)
 
 #endif

@@ -278,17 +278,7 @@ static struct ts t;
 static struct ts_tree *tree;
 
 /* Refused, and no frame, pin, table or pool knows of it. */
-#define REFUSED(call, want)                                                 \
-    do {                                                                    \
-        struct ts_snap snap_;                                               \
-        ts_snap(&t, &snap_);                                                \
-        uint64_t free_ = frame_tables_free();                               \
-        int err_ = (call);                                                  \
-        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want)); \
-        ts_same(&t, &snap_);                                                \
-        assert_int_equal(frame_tables_free(), free_);                       \
-        ts_judge(&t);                                                       \
-    } while (0)
+#define REFUSED(call, want) TS_REFUSED(&t, call, want, ts_judge)
 
 static void open_domain(struct iommu_domain *d, owner_t owner)
 {

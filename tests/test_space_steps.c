@@ -264,17 +264,7 @@ static void dma_is_drained(void **state)
 
 /* ---- refusals ---- */
 
-#define REFUSED(call, want)                                                    \
-    do {                                                                       \
-        struct ts_snap snap_;                                                  \
-        ts_snap(&t, &snap_);                                                   \
-        uint64_t free_ = frame_tables_free();                                  \
-        int err_ = (call);                                                     \
-        tp_assert(err_ == (want), "%s: %d, not %d\n", #call, err_, (want));    \
-        ts_same(&t, &snap_);                                                   \
-        tp_assert(frame_tables_free() == free_, "refused-call-kept-tables\n"); \
-        ts_check(&t);                                                          \
-    } while (0)
+#define REFUSED(call, want) TS_REFUSED(&t, call, want, ts_check)
 
 static void refused_changes(void **state)
 {
