@@ -112,20 +112,20 @@ static bool store(const struct arg *a, const char *value)
     return false;
 }
 
-static int usage_error(const struct command *cmd, const char *what, const char *which)
+_Noreturn static void usage_error(const struct command *cmd, const char *what, const char *which)
 {
     fprintf(stderr, "tenon %s: %s%s%s\nusage: tenon %s %s   (--help explains)\n", cmd->name, what,
             which ? " " : "", which ? which : "", cmd->name, cmd->synopsis);
-    return EXIT_USAGE;
+    exit(EXIT_USAGE);
 }
 
-int args_parse(const struct command *cmd, int argc, char **argv, const char *word[])
+void args_parse(const struct command *cmd, int argc, char **argv, const char *word[])
 {
     int words = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             help(cmd);
-            return EXIT_OK;
+            exit(EXIT_OK);
         }
         if (strcmp(argv[i], "--live") == 0) {
             ui_live = true;
@@ -133,7 +133,7 @@ int args_parse(const struct command *cmd, int argc, char **argv, const char *wor
         }
         if (argv[i][0] != '-') {
             if (words >= cmd->max) {
-                return usage_error(cmd, "one word too many:", argv[i]);
+                usage_error(cmd, "one word too many:", argv[i]);
             }
             word[words++] = argv[i];
             continue;
@@ -143,20 +143,19 @@ int args_parse(const struct command *cmd, int argc, char **argv, const char *wor
             a++;
         }
         if (!a || a->kind == ARG_END) {
-            return usage_error(cmd, "no such option:", argv[i]);
+            usage_error(cmd, "no such option:", argv[i]);
         }
         if (a->kind == ARG_FLAG) {
             *(bool *)a->to = true;
         } else if (i + 1 >= argc) {
-            return usage_error(cmd, "a value is missing after", argv[i]);
+            usage_error(cmd, "a value is missing after", argv[i]);
         } else if (!store(a, argv[++i])) {
-            return usage_error(cmd, "cannot make sense of the value of", a->name);
+            usage_error(cmd, "cannot make sense of the value of", a->name);
         }
     }
     if (words < cmd->min) {
-        return usage_error(cmd, "a word is missing", NULL);
+        usage_error(cmd, "a word is missing", NULL);
     }
-    return -1;
 }
 
 int run_subcommand(const char *group, const char *about, const struct subcommand *list, size_t n,

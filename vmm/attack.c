@@ -335,10 +335,7 @@ int cmd_attack(int argc, char **argv)
         .max = 1,
     };
     const char *word[1] = { NULL };
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     static struct checks t;
     struct ctl c;
     ctl_need(&c);

@@ -12,10 +12,7 @@ static int device_list(int argc, char **argv)
         .synopsis = "",
         .about = "Lists the PCI devices, who has each, and whether a VM may have it (or why not).",
     };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     static struct tn_device list[MAX_DEVICES];
     ctl_need(&c);
@@ -64,10 +61,7 @@ static int device_take(int argc, char **argv)
         .max = 2,
     };
     const char *word[2];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     uint32_t bdf = (uint32_t)need_bdf(word[0]);
     uint64_t vm = need_number(word[1], "a VM's number");
@@ -94,10 +88,7 @@ static int device_return(int argc, char **argv)
         .max = 1,
     };
     const char *word[1];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     uint32_t bdf = (uint32_t)need_bdf(word[0]);
     ctl_need(&c);

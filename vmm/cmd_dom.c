@@ -56,10 +56,7 @@ static int dom_run(int argc, char **argv)
     };
     const char *word[5] = { NULL };
     uint64_t arg[6] = { 0 };
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     for (int i = 0; i < d->words; i++) {
         arg[i] = dom_arg(d, i, word[i]);
     }

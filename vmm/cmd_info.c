@@ -32,10 +32,7 @@ int cmd_info(int argc, char **argv)
             "divided, and the host's own tables. `BBM level` is the break-before-make level:\n"
             "2 means that a live leaf may be cut and merged without a moment's hole.",
     };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     struct tn_info i;
     ctl_need(&c);
@@ -86,10 +83,7 @@ int cmd_log(int argc, char **argv)
             "crash of the host.",
         .args = args,
     };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     ctl_need(&c);
     static char text[TN_DATA_SIZE];
@@ -120,10 +114,7 @@ int cmd_events(int argc, char **argv)
         .about = "Prints the DMA faults that nobody has read yet: which device, whose it was, and\n"
                  "where it reached. Reading them takes them out of the queue; the total stays.",
     };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     ctl_need(&c);
     static struct tn_event list[TN_DATA_SIZE / sizeof(struct tn_event)];
@@ -153,10 +144,7 @@ int cmd_audit(int argc, char **argv)
         .about = "Walks every table of the CPUs and of the SMMU and checks each leaf against the\n"
                  "owner of its frame. Ends with 1 if anything is mapped that should not be.",
     };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     struct audit_result a;
     ctl_need(&c);
@@ -185,10 +173,7 @@ static int host_mode(int argc, char **argv)
         .max = 1,
     };
     const char *word[1] = { NULL };
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     uint64_t mode = 0;
     if (word[0]) {
         mode = strcmp(word[0], "share") == 0 ? 1 : strcmp(word[0], "mirror") == 0 ? 2 : 3;

@@ -141,10 +141,7 @@ static int mem_show(int argc, char **argv)
         .max = 1,
     };
     const char *word[1] = { NULL };
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     ctl_need(&c);
     limit = limit ? limit : UINT64_MAX;
@@ -173,10 +170,7 @@ static int mem_convert(int argc, char **argv)
         .max = 4,
     };
     const char *word[4];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     uint64_t vm = need_number(word[0], "a VM's number");
     uint64_t gpa = need_size(word[1], "a guest physical address");
     uint64_t bytes = need_size(word[2], "a size");

@@ -36,10 +36,7 @@ static int vm_create_cmd(int argc, char **argv)
             "Prints `vm ID`. Afterwards: device take, vm run, vm destroy.",
         .args = args,
     };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     const char *step;
     ctl_need(&c);
@@ -70,10 +67,7 @@ static int vm_list_cmd(int argc, char **argv)
     static const struct command cmd = { .name = "vm list",
                                         .synopsis = "",
                                         .about = "Lists the VMs that exist." };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, NULL);
     struct ctl c;
     ctl_need(&c);
     printf("id  state    memory    trees   pid    devices  conversions\n");
@@ -98,10 +92,7 @@ static int vm_stat_cmd(int argc, char **argv)
         .max = 1,
     };
     const char *word[1];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     struct tn_vm_stat s;
     uint64_t id = need_number(word[0], "a VM's number");
@@ -137,10 +128,7 @@ static int vm_console_cmd(int argc, char **argv)
         .max = 1,
     };
     const char *word[1];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     uint64_t id = need_number(word[0], "a VM's number");
     ctl_need(&c);
@@ -160,10 +148,7 @@ static int vm_destroy_cmd(int argc, char **argv)
         .max = 1,
     };
     const char *word[1];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     uint64_t id = need_number(word[0], "a VM's number");
     ctl_need(&c);

@@ -117,10 +117,7 @@ int cmd_demo(int argc, char **argv)
         .max = 1,
     };
     const char *word[1] = { NULL };
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     if (!set_plan(&d, quick && !word[0] ? "short" : word[0])) {
         fprintf(stderr, "tenon demo: `%s`? It is `short`, `matrix` or nothing\n", word[0]);
         return EXIT_USAGE;
@@ -166,6 +163,6 @@ int cmd_selftest(int argc, char **argv)
     static char name[] = "demo";
     static char word[] = "short";
     char *args[] = { name, word, NULL };
-    int code = args_parse(&cmd, argc, argv, NULL);
-    return code >= 0 ? code : cmd_demo(2, args);
+    args_parse(&cmd, argc, argv, NULL);
+    return cmd_demo(2, args);
 }

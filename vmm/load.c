@@ -267,10 +267,7 @@ int vm_run_cmd(int argc, char **argv)
         .max = 1,
     };
     const char *word[1];
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     struct ctl c;
     struct load l = {
         .vm = need_number(word[0], "a VM's number"),

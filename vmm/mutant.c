@@ -135,17 +135,14 @@ int cmd_mutant(int argc, char **argv)
         .max = 1,
     };
     const char *word[1] = { NULL };
-    int code = args_parse(&cmd, argc, argv, word);
-    if (code >= 0) {
-        return code;
-    }
+    args_parse(&cmd, argc, argv, word);
     if (word[0] && strcmp(word[0], "share") != 0) {
         fprintf(stderr, "tenon mutant: `%s`? It is `share` or nothing\n", word[0]);
         return EXIT_USAGE;
     }
     static struct mutant m;
     ctl_need(&m.c);
-    code = start(&m, bytes, share || word[0] ? TN_VM_SHARE : 0, count, (unsigned)load);
+    int code = start(&m, bytes, share || word[0] ? TN_VM_SHARE : 0, count, (unsigned)load);
     if (code != EXIT_OK) {
         return code;
     }

@@ -134,8 +134,8 @@ struct command {
     const struct arg *args;
     int min, max; /* positional words */
 };
-/* Fills in options and `word[]`; returns -1 to go on, or the exit code (help shown, wrong usage). */
-int args_parse(const struct command *cmd, int argc, char **argv, const char *word[]);
+/* Fills in options and `word[]`. Asked for help, or given what it cannot take, it ends the program. */
+void args_parse(const struct command *cmd, int argc, char **argv, const char *word[]);
 bool parse_number(const char *s, uint64_t *value);
 bool parse_size(const char *s, uint64_t *value); /* 4096, 64K, 2M, 1G */
 bool parse_bdf(const char *s, uint64_t *bdf);    /* 00:03.0, 0000:00:03.0 */
