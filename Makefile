@@ -33,6 +33,7 @@ core_src := $(call files,pt/*.c pt/fmt/*.c mem/*.c space/*.c iommu/*.c hw/*/*.c)
 el2_src := $(core_src) $(call files,hv/*.c hv/*.S port/el2/*.c port/el2/*.S)
 vmm_src := $(call files,vmm/*.c vmm/*.S)
 payload_src := $(call files,payload/*.c payload/*.S)
+hostile_src := $(call files,payload/hostile/*.c payload/hostile/*.S)
 hosted_src := $(core_src) $(call files,port/hosted/*.c)
 model_src := $(call files,model/*.c)
 helper_src := $(call files,tests/lib_*.c)
@@ -40,7 +41,7 @@ test_src := $(call files,tests/test_*.c)
 bench_src := $(call files,bench/bench_*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
 every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
-    mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] \
+    mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] payload/*/*.[ch] \
     tests/*.[ch] bench/*.[ch] include/*.h)
 
 # ---- flags ---------------------------------------------------------------------------------
@@ -137,18 +138,22 @@ $(B)/vmm/tenon: $(vmm_obj)
 	$(say) LD $@
 	$(Q)$(CROSS)gcc -static $(vmm_obj) -o $@ -pthread
 
-# Every payload/NAME.lds makes an image NAME.img of all of payload/.
-payload_img := $(patsubst payload/%.lds,$(B)/payload/%.img,$(call files,payload/*.lds))
+# The VM's program, and the kernel that takes the host's place to attack EL2.
+payload_img := $(B)/payload/payload.img
+hostile_img := $(B)/payload/hostile.img
 payload_obj := $(payload_src:%=$(B)/payload/obj/%.o)
+hostile_obj := $(hostile_src:%=$(B)/payload/obj/%.o)
 
 $(B)/payload/obj/%.o: %
 	$(say) CC '$< (payload)'
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CROSS)gcc $(payload_flags) $(depend) -c $< -o $@
 
-$(B)/payload/%.elf: payload/%.lds $(payload_obj)
+$(B)/payload/payload.elf: payload/payload.lds $(payload_obj)
+$(B)/payload/hostile.elf: payload/hostile/hostile.lds $(hostile_obj)
+$(B)/payload/%.elf:
 	$(say) LD $@
-	$(Q)$(CROSS)gcc $(bare_link) -Wl,-T,$< $(payload_obj) -o $@
+	$(Q)$(CROSS)gcc $(bare_link) -Wl,-T,$(filter %.lds,$^) $(filter %.o,$^) -o $@
 
 $(B)/payload/%.img: $(B)/payload/%.elf
 	$(say) IMAGE $@
@@ -226,7 +231,7 @@ $(B)/readme/example: $(B)/readme/example.c $(B)/hosted/libtenon.a
 
 # ---- running -------------------------------------------------------------------------------
 
-machine := $(B)/el2/tenon.img $(B)/initramfs.gz
+machine := $(B)/el2/tenon.img $(B)/initramfs.gz $(hostile_img)
 
 run: $(machine)
 	$(Q)tools/demo run
@@ -274,7 +279,7 @@ check-sh:
 # gcc's warnings are errors in every build; clang sees each file once more, for its own target.
 clang_arm := $(CLANG) --target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include
 bare_check := $(filter %.c,$(el2_src))
-payload_check := $(filter %.c,$(payload_src))
+payload_check := $(filter %.c,$(payload_src) $(hostile_src))
 
 $(B)/lint/el2/%.c.ok: %.c | $(B)/debian/stamp
 	$(say) CLANG '$< (el2)'
@@ -339,4 +344,4 @@ size: $(B)/el2/tenon.elf
 	$(Q)tools/size
 
 -include $(patsubst %,$(B)/el2/%.d,$(el2_src)) $(patsubst %,$(B)/vmm/%.d,$(vmm_src)) \
-    $(patsubst %,$(B)/payload/obj/%.d,$(payload_src))
+    $(patsubst %,$(B)/payload/obj/%.d,$(payload_src) $(hostile_src))
