@@ -42,6 +42,7 @@ static void line(const char *before, const char *after)
 {
     say(before);
     say(after);
+    say("\n");
 }
 
 void audit(const char *after)
@@ -53,7 +54,6 @@ void audit(const char *after)
         r = control(TN_AUDIT, arg, 0, out);
     }
     line("  audit after ", after);
-    say("\n");
     if (r == 0 && out[0] != 0) {
         volatile char *text = (volatile char *)(slot_base(this_cpu() * 4u) + TN_DATA_OFFSET);
         char first[128];
@@ -64,7 +64,6 @@ void audit(const char *after)
         }
         first[n] = 0;
         line("  ", first);
-        say("\n");
     }
     check(r == 0 && out[0] == 0, after,
           r ? "the audit answered" : "violations:", r ? (uint64_t)-r : out[0]);

@@ -34,7 +34,7 @@ void try_redistributors(unsigned n)
         store(GICR + GICR_CTLR, 2, 1);
     }
     store(GICR + GICR_CTLR, 2, 0);
-    check(true, "redistributor accesses", "", 0);
+    survived("redistributor accesses");
 }
 
 static void its_start(void)
@@ -118,5 +118,5 @@ void try_config_space(unsigned n)
             store(ECAM + offset, size, rnd());
         }
     }
-    check(true, "configuration space accesses", "", 0);
+    survived("configuration space accesses");
 }

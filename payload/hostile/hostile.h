@@ -40,6 +40,8 @@ uint64_t pick(void);         /* a number that somebody may have forgotten */
 uint64_t pick_address(void); /* where something is that is not the host's */
 void say(const char *s);
 void say_number(uint64_t v);
+/* A line of the verdict for what EL2 only has to live through: had it not, nobody would print this. */
+void survived(const char *name);
 /* One line of the verdict; `why` is for a check that failed. */
 void check(bool ok, const char *name, const char *why, uint64_t value);
 /* An access of 1 << size bytes. */

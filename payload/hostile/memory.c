@@ -72,5 +72,5 @@ void try_odd_accesses(void)
     for (unsigned i = 0; i < sizeof(device) / sizeof(device[0]); i++) {
         odd(device[i]);
     }
-    check(true, "odd accesses are refused or done", "", 0);
+    survived("odd accesses are refused or done");
 }
