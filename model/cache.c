@@ -80,7 +80,8 @@ static bool same_place(const struct model_key *a, const struct model_key *b)
 static bool same_contents(const struct model_tlb_entry *a, const struct model_tlb_entry *b)
 {
     return a->pa == b->pa && a->gen == b->gen && a->attr == b->attr && a->perms == b->perms &&
-           a->clean == b->clean && a->dirty == b->dirty;
+           a->clean == b->clean && a->dirty == b->dirty && a->span == b->span &&
+           a->next_level == b->next_level;
 }
 
 bool model_cache_insert(struct model_cache *cache, const struct model_tlb_entry *e)

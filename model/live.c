@@ -10,16 +10,16 @@ enum model_verdict model_live_store(struct model_live *live, const struct model_
 {
     const struct model_walk_cfg *walk = &live->cfg.walk;
     struct live_change c = { .live = live, .store = store };
-    unsigned index = (unsigned)(store->entry / 8 % LIVE_ENTRIES);
+    unsigned index = (unsigned)((store->entry & live->table_mask) / 8);
     uint64_t software = ~walk->fmt->hw_mask(walk), seen;
     struct live_table *t;
 
     pthread_mutex_lock(&live->lock);
-    t = live_table_find(&live->set, store->entry & ~(uint64_t)0xfff);
+    t = live_table_find(&live->set, store->entry & ~live->table_mask);
     if (!t || (!t->linked && !t->pending))
         goto out;
     c.level = t->level;
-    c.ia = t->ia + ((uint64_t)index << walk->fmt->shift(walk, t->level));
+    c.ia = model_ia_extend(walk, t->ia + ((uint64_t)index << walk->fmt->shift(walk, t->level)));
     seen = t->shadow[index];
     /* The report of a store that another one overtook is no lie. */
     if (((seen ^ store->old) & software) && ((seen ^ store->value) & software))
@@ -36,14 +36,17 @@ struct model_live *model_live_new(const struct model_live_cfg *cfg)
 {
     struct model_live *live = calloc(1, sizeof(*live));
     struct live_change c = { .live = live };
-    unsigned entries = model_root_entries(&cfg->walk);
-    unsigned pages = entries > LIVE_ENTRIES ? entries / LIVE_ENTRIES : 1;
+    unsigned roots = model_root_entries(&cfg->walk);
+    unsigned entries = 1u << (model_table_shift(&cfg->walk) - 3);
+    unsigned tables = roots > entries ? roots / entries : 1;
 
     if (!live || cfg->agents == 0 || cfg->agents > 8) {
         free(live);
         return NULL;
     }
     live->cfg = *cfg;
+    live->entries = entries;
+    live->table_mask = entries * (uint64_t)8 - 1;
     live->ctx = (struct model_ctx){ cfg->walk, cfg->mem, cfg->vmid, cfg->asid };
     if (pthread_mutex_init(&live->lock, NULL) != 0) {
         free(live);
@@ -55,11 +58,11 @@ struct model_live *model_live_new(const struct model_live_cfg *cfg)
     }
     for (uint8_t i = 0; i < 8; i++)
         live->agent[i] = (struct live_agent){ live, i };
-    for (unsigned p = 0; p < pages; p++) {
+    for (unsigned p = 0; p < tables; p++) {
         uint8_t shift = cfg->walk.fmt->shift(&cfg->walk, cfg->walk.start_level);
-        uint64_t pa = (cfg->walk.root & ~(uint64_t)0xfff) + p * (uint64_t)4096;
+        uint64_t pa = cfg->walk.root + p * (live->table_mask + 1);
 
-        live_link_tree(&c, pa, (uint64_t)p * LIVE_ENTRIES << shift, cfg->walk.start_level);
+        live_link_tree(&c, pa, (uint64_t)p * entries << shift, cfg->walk.start_level);
         live_table_find(&live->set, pa)->root = true;
     }
     return live;
@@ -121,14 +124,14 @@ void model_live_completed(void *arg, const struct model_inv *inv, size_t count)
 }
 
 /* The leaf that translates ia now, if any. */
-static bool present(struct model_live *live, uint64_t ia, struct live_leaf *leaf)
+static bool present(struct model_live *live, uint64_t ia, struct model_leaf *leaf)
 {
     static const struct model_access peek = { .what = MODEL_R, .peek = true };
     struct model_xlat x;
 
     if (model_walk(&live->cfg.walk, live->cfg.mem, ia, peek, &x) != MODEL_OK)
         return false;
-    *leaf = (struct live_leaf){ .ia = x.leaf_ia, .clean = x.clean, .dirty = x.dirty };
+    *leaf = (struct model_leaf){ .ia = x.leaf_ia, .clean = x.clean, .dirty = x.dirty };
     return true;
 }
 
@@ -142,9 +145,9 @@ static void check_dirty(struct live_change *c, const struct live_table *t)
     const struct model_walk_cfg *walk = &live->cfg.walk;
     uint8_t shift = walk->fmt->shift(walk, t->level);
 
-    for (unsigned i = 0; walk->hd && !live->harvest && i < LIVE_ENTRIES; i++) {
-        uint64_t ia = t->ia + ((uint64_t)i << shift);
-        struct live_leaf now;
+    for (unsigned i = 0; walk->hd && !live->harvest && i < live->entries; i++) {
+        uint64_t ia = model_ia_extend(walk, t->ia + ((uint64_t)i << shift));
+        struct model_leaf now;
         struct model_desc d;
 
         live_decode(live, t->level, live_read(live, t->pa + i * 8), &d);
@@ -163,7 +166,7 @@ enum model_verdict model_live_table_free(struct model_live *live, uint64_t pa)
     struct live_table *t;
 
     pthread_mutex_lock(&live->lock);
-    t = live_table_find(&live->set, pa & ~(uint64_t)0xfff);
+    t = live_table_find(&live->set, pa & ~live->table_mask);
     if (!t)
         goto out;
     c.level = t->level;
@@ -194,7 +197,7 @@ static void audit_table(struct live_change *c, struct live_table *t)
         struct model_desc d, was;
 
         c->level = t->level;
-        c->ia = t->ia + ((uint64_t)i << walk->fmt->shift(walk, t->level));
+        c->ia = model_ia_extend(walk, t->ia + ((uint64_t)i << walk->fmt->shift(walk, t->level)));
         live_decode(live, t->level, raw, &d);
         live_decode(live, t->level, t->shadow[i], &was);
         if (d.kind != MODEL_DESC_INVALID && d.reserved)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The judge of stores to live tables. It knows one tree (one root, one VMID), which walkers
- * (agents) use it, and what those may still have cached; every store is held against Arm's rules
- * for live changes (Arm ARM DDI0487 D8.16 "break-before-make" and FEAT_BBM levels 0 to 2; SMMUv3
- * IHI0070 3.21.1):
- * - between two translations that a walker can hold at once, output address, memory type,
+ * (agents) use it, and what those may still have cached; every store is held against the format's
+ * rules for live changes (model_format.live; Arm: DDI0487 D8.16 "break-before-make" and FEAT_BBM
+ * levels 0 to 2, SMMUv3 IHI0070 3.21.1):
+ * - Arm: between two translations that a walker can hold at once, output address, memory type,
  *   shareability and globalness of an address are the same; the size only if the level permits;
+ * - formats with one_store: they may differ if both have one size and one entry each; what was is
+ *   then stale, and not a contradiction;
  * - what was broken may be made differently only after every agent's invalidation completed, and
  *   what an invalidation spared (hint, leaf-only, VMID) still counts as cached;
  * - a table is filled before it is linked, equal to what it replaces;
@@ -14,8 +16,8 @@
  * - inside an operation's scope anything may be made non-present, outside it nothing.
  *
  * Which tables are live is worked out from the stores themselves: a store to a page that no live
- * entry points to is preparation and passes. The root must be page aligned (a start table smaller
- * than a page may not share its page from another offset), each table a page of 512 entries.
+ * entry points to is preparation and passes. The root must be aligned to a table's size (a start
+ * table smaller than that may not share it from another offset).
  *
  * Thread-safe. A store must be reported in the order in which it is made: report a plain store
  * just before, a compare-exchange just after it succeeded.
@@ -48,7 +50,7 @@ struct model_live;
 
 /* Called for each violation, with the judge's lock held: do not call back into the judge. */
 typedef void model_live_log(void *arg, enum model_verdict v, const struct model_store *store,
-                            uint64_t ia, uint8_t level);
+                            uint64_t ia, int level);
 
 /* Reads the tree as it is now: what it holds may be cached. NULL: no memory, or agents not 1..8. */
 struct model_live *model_live_new(const struct model_live_cfg *cfg);

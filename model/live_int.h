@@ -24,6 +24,8 @@ struct model_live {
     struct model_live_cfg cfg;
     struct model_ctx ctx;
     struct live_set set;
+    unsigned entries;    /* of a table below the root */
+    uint64_t table_mask; /* of an address, the part inside its table */
     struct live_agent agent[8];
     struct live_span scope[LIVE_SCOPES];
     unsigned scopes;
@@ -39,10 +41,10 @@ struct live_change {
     struct model_live *live;
     const struct model_store *store;
     uint64_t ia;
-    uint8_t level;
+    int8_t level;
     enum model_verdict verdict; /* the first rule broken */
     struct model_desc old, now;
-    struct live_leaf old_leaf, new_leaf;
+    struct model_leaf old_leaf, new_leaf;
 };
 
 void live_violation(struct live_change *c, enum model_verdict v);
@@ -50,16 +52,14 @@ void live_violation(struct live_change *c, enum model_verdict v);
  * one that a walker may still hold. */
 void live_judge(struct live_change *c, bool linked);
 /* The table at pa and all below become live, with their contents as they are now. */
-void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, uint8_t level);
-/* How many entries the table page has that walkers can reach: fewer in a small root. */
+void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, int level);
+/* How many entries the table has that walkers can reach: fewer in a small root. */
 unsigned live_entries(const struct model_live *live, uint64_t table);
 uint64_t live_read(const struct model_live *live, uint64_t pa);
-struct live_leaf live_leaf_of(const struct model_live *live, const struct model_desc *d,
-                              uint64_t ia, uint8_t level);
-void live_decode(const struct model_live *live, uint8_t level, uint64_t raw, struct model_desc *d);
+void live_decode(const struct model_live *live, int level, uint64_t raw, struct model_desc *d);
 /* May a walker hold both, `had` from before and `has` from now? OK; BBM_SKIPPED if they say
  * different things of one address; SIZE_NEEDS_BBM if only the size differs and may not. */
-enum model_verdict live_compare(const struct model_live *live, const struct live_leaf *had,
-                                const struct live_leaf *has);
+enum model_verdict live_compare(const struct model_live *live, const struct model_leaf *had,
+                                const struct model_leaf *has);
 
 #endif

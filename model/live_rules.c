@@ -34,44 +34,15 @@ static bool in_scope(const struct model_live *live, uint64_t ia, uint8_t shift, 
     return live->scopes == 0 && empty;
 }
 
-void live_decode(const struct model_live *live, uint8_t level, uint64_t raw, struct model_desc *d)
+void live_decode(const struct model_live *live, int level, uint64_t raw, struct model_desc *d)
 {
     live->cfg.walk.fmt->decode(&live->cfg.walk, level, raw, d);
 }
 
-struct live_leaf live_leaf_of(const struct model_live *live, const struct model_desc *d,
-                              uint64_t ia, uint8_t level)
+enum model_verdict live_compare(const struct model_live *live, const struct model_leaf *had,
+                                const struct model_leaf *has)
 {
-    uint8_t span = live->cfg.walk.contig ? d->span_shift : d->shift;
-    uint64_t mask = ((uint64_t)1 << span) - 1;
-
-    return (struct live_leaf){
-        .ia = ia & ~mask,
-        .oa = d->pa & ~mask,
-        .attr = d->attr,
-        .shift = span,
-        .level = level,
-        .global = d->global,
-        .nt = d->nt,
-        .clean = d->clean,
-        .dirty = d->dirty,
-        .writable = (d->perms & (MODEL_W | MODEL_W << MODEL_USER_SHIFT)) != 0,
-    };
-}
-
-enum model_verdict live_compare(const struct model_live *live, const struct live_leaf *had,
-                                const struct live_leaf *has)
-{
-    uint8_t bbm = live->cfg.walk.bbm;
-
-    if (had->oa - had->ia != has->oa - has->ia || had->attr != has->attr ||
-        (!had->global && has->global))
-        return MODEL_V_BBM_SKIPPED;
-    if (had->shift == has->shift || bbm >= 2)
-        return MODEL_V_OK;
-    if (bbm == 1 && (had->level == has->level || had->nt || has->nt))
-        return MODEL_V_OK; /* the contiguous bit alone, or a block that is not cached */
-    return MODEL_V_SIZE_NEEDS_BBM;
+    return live->cfg.walk.fmt->live(&live->cfg.walk, had, has);
 }
 
 uint64_t live_read(const struct model_live *live, uint64_t pa)
@@ -85,14 +56,21 @@ unsigned live_entries(const struct model_live *live, uint64_t table)
 {
     unsigned n = model_root_entries(&live->cfg.walk);
 
-    return n < LIVE_ENTRIES && table == live->cfg.walk.root ? n : LIVE_ENTRIES;
+    return n < live->entries && table == live->cfg.walk.root ? n : live->entries;
 }
 
-/* Visits what lies under a table page. Stops early if leaf or hole says so (returns true). */
+/* A table, and how it is reached. */
+struct branch {
+    uint64_t pa, ia;
+    int level, parent; /* of its entries; of the entry that points to it */
+    uint8_t limit;     /* permissions that the entries above leave */
+};
+
+/* Visits what lies under a table. Stops early if leaf or hole says so (returns true). */
 struct visit {
-    bool (*leaf)(struct live_change *c, const struct live_leaf *leaf);
+    bool (*leaf)(struct live_change *c, const struct model_leaf *leaf);
     bool (*hole)(struct live_change *c, uint64_t ia, uint8_t shift);
-    void (*table)(struct live_change *c, uint64_t pa, uint64_t ia, uint8_t level);
+    void (*table)(struct live_change *c, const struct branch *b);
 };
 
 static bool is_table(const struct model_live *live, uint64_t pa)
@@ -102,29 +80,31 @@ static bool is_table(const struct model_live *live, uint64_t pa)
     return !mem->table_gen || mem->table_gen(mem->ctx, pa) != 0;
 }
 
-static bool visit(struct live_change *c, const struct visit *how, uint64_t table, uint64_t ia,
-                  uint8_t level)
+static bool visit(struct live_change *c, const struct visit *how, const struct branch *b)
 {
     const struct model_walk_cfg *walk = &c->live->cfg.walk;
-    uint8_t shift = walk->fmt->shift(walk, level);
+    uint8_t shift = walk->fmt->shift(walk, b->level);
 
     if (how->table)
-        how->table(c, table, ia, level);
-    if (!is_table(c->live, table))
+        how->table(c, b);
+    if (!is_table(c->live, b->pa))
         return true;
-    for (unsigned i = 0, n = live_entries(c->live, table); i < n; i++) {
-        uint64_t at = ia + ((uint64_t)i << shift);
+    for (unsigned i = 0, n = live_entries(c->live, b->pa); i < n; i++) {
+        uint64_t at = model_ia_extend(walk, b->ia + ((uint64_t)i << shift));
         struct model_desc d;
-        struct live_leaf leaf;
         bool stop = false;
 
-        live_decode(c->live, level, live_read(c->live, table + i * 8), &d);
+        live_decode(c->live, b->level, live_read(c->live, b->pa + i * 8), &d);
         if (d.kind == MODEL_DESC_TABLE) {
-            stop = visit(c, how, d.pa, at, (uint8_t)(level + 1));
+            struct branch below = { d.pa, at, d.next_level, b->level, b->limit & d.limit };
+
+            stop = visit(c, how, &below);
         } else if (d.kind == MODEL_DESC_INVALID) {
             stop = how->hole && how->hole(c, at, shift);
         } else if (how->leaf) {
-            leaf = live_leaf_of(c->live, &d, at, level);
+            struct model_leaf leaf = model_leaf_of(walk, &d, at, b->level);
+
+            leaf.perms &= b->limit;
             stop = how->leaf(c, &leaf);
         }
         if (stop)
@@ -133,13 +113,21 @@ static bool visit(struct live_change *c, const struct visit *how, uint64_t table
     return false;
 }
 
-/* Linking: every page below becomes live, with its contents as they are now. */
-static void link_table(struct live_change *c, uint64_t pa, uint64_t ia, uint8_t level)
+/* What the store's entry points to: before it, or after it. */
+static bool visit_entry(struct live_change *c, const struct visit *how, const struct model_desc *d)
+{
+    struct branch b = { d->pa, c->ia, d->next_level, c->level, d->limit };
+
+    return visit(c, how, &b);
+}
+
+/* Linking: every table below becomes live, with its contents as they are now. */
+static void link_table(struct live_change *c, const struct branch *b)
 {
     struct model_live *live = c->live;
-    struct live_table *t = live_table_find(&live->set, pa);
+    struct live_table *t = live_table_find(&live->set, b->pa);
 
-    if (!is_table(live, pa))
+    if (!is_table(live, b->pa))
         live_violation(c, MODEL_V_DATA_AS_TABLE);
     if (t && t->linked)
         return;
@@ -148,31 +136,33 @@ static void link_table(struct live_change *c, uint64_t pa, uint64_t ia, uint8_t 
             live_violation(c, MODEL_V_TABLE_FREED_EARLY);
         live_table_drop(&live->set, t);
     }
-    t = live_table_add(&live->set, pa, ia, level);
-    for (unsigned i = 0; i < LIVE_ENTRIES; i++)
-        t->shadow[i] = live_read(live, pa + i * 8);
+    t = live_table_add(&live->set, b->pa, b->ia, b->level, b->parent, live->entries);
+    for (unsigned i = 0, n = live_entries(live, b->pa); i < n; i++)
+        t->shadow[i] = live_read(live, b->pa + i * 8);
 }
 
-static void unlink_table(struct live_change *c, uint64_t pa, uint64_t ia, uint8_t level)
+static void unlink_table(struct live_change *c, const struct branch *b)
 {
-    struct live_table *t = live_table_find(&c->live->set, pa);
+    struct live_table *t = live_table_find(&c->live->set, b->pa);
 
-    (void)ia;
-    (void)level;
     if (t && !t->root)
         live_table_unlink(&c->live->set, t);
 }
 
 struct make {
     struct live_change *c;
-    const struct live_leaf *leaf;
+    const struct model_leaf *leaf;
 };
 
 /* A translation that becomes valid against one that an agent may still hold. */
 static bool check_stale(void *arg, const struct live_stale *s)
 {
     struct make *m = arg;
-    enum model_verdict v = live_compare(m->c->live, &s->leaf, m->leaf);
+    struct model_leaf had = s->leaf;
+    enum model_verdict v;
+
+    had.perms = m->leaf->perms; /* rights that are stale contradict nothing */
+    v = live_compare(m->c->live, &had, m->leaf);
 
     if (v == MODEL_V_BBM_SKIPPED || v == MODEL_V_SIZE_NEEDS_BBM) {
         live_violation(m->c, s->spared != MODEL_V_OK ? s->spared : MODEL_V_MAKE_EARLY);
@@ -181,7 +171,7 @@ static bool check_stale(void *arg, const struct live_stale *s)
     return false;
 }
 
-static bool check_make(struct live_change *c, const struct live_leaf *leaf)
+static bool check_make(struct live_change *c, const struct model_leaf *leaf)
 {
     struct make m = { c, leaf };
 
@@ -191,13 +181,13 @@ static bool check_make(struct live_change *c, const struct live_leaf *leaf)
 }
 
 /* A level 1 walker does not keep a block with nT. */
-static void remember(struct live_change *c, const struct live_leaf *leaf)
+static void remember(struct live_change *c, const struct model_leaf *leaf)
 {
     if (!leaf->nt)
         live_stale_add(&c->live->set, leaf);
 }
 
-static bool break_leaf(struct live_change *c, const struct live_leaf *leaf)
+static bool break_leaf(struct live_change *c, const struct model_leaf *leaf)
 {
     if (!in_scope(c->live, leaf->ia, leaf->shift, !c->live->cfg.strict))
         live_violation(c, MODEL_V_NEIGHBOUR_BROKEN);
@@ -224,7 +214,7 @@ static void leaf_to_leaf(struct live_change *c)
         !c->new_leaf.writable && c->old_leaf.attr == c->new_leaf.attr &&
         (c->old_leaf.global || !c->new_leaf.global))
         v = MODEL_V_OK;
-    else if (v == MODEL_V_OK && rest && walk->bbm == 0)
+    else if (v == MODEL_V_OK && rest && !walk->fmt->one_store && walk->bbm == 0)
         v = MODEL_V_BBM_SKIPPED;
     live_violation(c, v);
     if (c->old_leaf.dirty && c->new_leaf.clean && !c->live->harvest)
@@ -234,7 +224,7 @@ static void leaf_to_leaf(struct live_change *c)
         remember(c, &c->old_leaf);
 }
 
-static bool filled_leaf(struct live_change *c, const struct live_leaf *leaf)
+static bool filled_leaf(struct live_change *c, const struct model_leaf *leaf)
 {
     enum model_verdict v = live_compare(c->live, &c->old_leaf, leaf);
 
@@ -261,11 +251,11 @@ static void leaf_to_table(struct live_change *c)
     static const struct visit filled = { filled_leaf, filled_hole, link_table };
 
     check_cas(c);
-    visit(c, &filled, c->now.pa, c->ia, (uint8_t)(c->level + 1));
+    visit_entry(c, &filled, &c->now);
     remember(c, &c->old_leaf);
 }
 
-static bool merged_leaf(struct live_change *c, const struct live_leaf *leaf)
+static bool merged_leaf(struct live_change *c, const struct model_leaf *leaf)
 {
     enum model_verdict v = live_compare(c->live, leaf, &c->new_leaf);
 
@@ -284,34 +274,44 @@ static void table_to_leaf(struct live_change *c)
     static const struct visit merged = { merged_leaf, NULL, unlink_table };
 
     check_make(c, &c->new_leaf);
-    visit(c, &merged, c->old.pa, c->ia, (uint8_t)(c->level + 1));
+    visit_entry(c, &merged, &c->old);
+}
+
+/* What the new table makes of an address. */
+static void look_below(struct live_change *c, uint64_t ia, struct model_desc *d,
+                       struct model_leaf *leaf)
+{
+    const struct model_live *live = c->live;
+    const struct model_walk_cfg *walk = &live->cfg.walk;
+    uint8_t limit = c->now.limit;
+    int level = c->level;
+
+    for (*d = c->now; d->kind == MODEL_DESC_TABLE; limit &= d->limit) {
+        uint64_t index;
+
+        level = d->next_level;
+        index = ia >> walk->fmt->shift(walk, level) & (live->entries - 1);
+        live_decode(live, level, live_read(live, d->pa + index * 8), d);
+    }
+    if (d->kind == MODEL_DESC_LEAF) {
+        *leaf = model_leaf_of(walk, d, ia >> d->shift << d->shift, level);
+        leaf->perms &= limit;
+    }
 }
 
 /* Another table in place of one: each address it translated goes on as it was. */
-static bool swapped_leaf(struct live_change *c, const struct live_leaf *leaf)
+static bool swapped_leaf(struct live_change *c, const struct model_leaf *leaf)
 {
     struct model_live *live = c->live;
-    const struct model_walk_cfg *walk = &live->cfg.walk;
-    uint64_t table = c->now.pa;
-    uint8_t level = (uint8_t)(c->level + 1);
     struct model_desc d;
-    struct live_leaf now;
+    struct model_leaf now;
     enum model_verdict v;
 
-    for (;; level++) {
-        uint8_t shift = walk->fmt->shift(walk, level);
-        uint64_t index = leaf->ia >> shift & (LIVE_ENTRIES - 1);
-
-        live_decode(live, level, live_read(live, table + index * 8), &d);
-        if (d.kind != MODEL_DESC_TABLE)
-            break;
-        table = d.pa;
-    }
+    look_below(c, leaf->ia, &d, &now);
     if (d.kind == MODEL_DESC_INVALID) {
         if (!in_scope(live, leaf->ia, leaf->shift, false))
             live_violation(c, MODEL_V_TABLE_NOT_FILLED);
     } else {
-        now = live_leaf_of(live, &d, leaf->ia >> d.shift << d.shift, level);
         v = live_compare(live, leaf, &now);
         live_violation(c, v == MODEL_V_BBM_SKIPPED ? MODEL_V_TABLE_DIFFERS : v);
         if (leaf->dirty && now.clean && !live->harvest)
@@ -326,10 +326,10 @@ static void table_to_table(struct live_change *c)
     static const struct visit leaving = { swapped_leaf, NULL, unlink_table };
     static const struct visit coming = { check_make, NULL, link_table };
 
-    if (c->old.pa == c->now.pa)
+    if (c->old.pa == c->now.pa && c->old.next_level == c->now.next_level)
         return; /* limits of permissions only */
-    visit(c, &leaving, c->old.pa, c->ia, (uint8_t)(c->level + 1));
-    visit(c, &coming, c->now.pa, c->ia, (uint8_t)(c->level + 1));
+    visit_entry(c, &leaving, &c->old);
+    visit_entry(c, &coming, &c->now);
 }
 
 static void to_invalid(struct live_change *c)
@@ -340,7 +340,7 @@ static void to_invalid(struct live_change *c)
     if (c->old.kind == MODEL_DESC_LEAF)
         break_leaf(c, &c->old_leaf);
     else
-        visit(c, &gone, c->old.pa, c->ia, (uint8_t)(c->level + 1));
+        visit_entry(c, &gone, &c->old);
 }
 
 static void from_invalid(struct live_change *c)
@@ -350,7 +350,7 @@ static void from_invalid(struct live_change *c)
     if (c->now.kind == MODEL_DESC_LEAF)
         check_make(c, &c->new_leaf);
     else
-        visit(c, &coming, c->now.pa, c->ia, (uint8_t)(c->level + 1));
+        visit_entry(c, &coming, &c->now);
 }
 
 static void judge_linked(struct live_change *c)
@@ -392,18 +392,19 @@ void live_judge(struct live_change *c, bool linked)
     live_decode(c->live, c->level, c->store->old, &c->old);
     live_decode(c->live, c->level, c->store->value, &c->now);
     if (c->old.kind == MODEL_DESC_LEAF)
-        c->old_leaf = live_leaf_of(c->live, &c->old, c->ia, c->level);
+        c->old_leaf = model_leaf_of(&c->live->cfg.walk, &c->old, c->ia, c->level);
     if (c->now.kind == MODEL_DESC_LEAF)
-        c->new_leaf = live_leaf_of(c->live, &c->now, c->ia, c->level);
+        c->new_leaf = model_leaf_of(&c->live->cfg.walk, &c->now, c->ia, c->level);
     if (linked)
         judge_linked(c);
     else
         judge_unlinked(c);
 }
 
-void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, uint8_t level)
+void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, int level)
 {
     static const struct visit coming = { NULL, NULL, link_table };
+    struct branch b = { pa, ia, level, level, MODEL_RWX_ALL };
 
-    visit(c, &coming, pa, ia, level);
+    visit(c, &coming, &b);
 }

@@ -62,14 +62,16 @@ struct live_table *live_table_find(struct live_set *set, uint64_t pa)
     return t;
 }
 
-struct live_table *live_table_add(struct live_set *set, uint64_t pa, uint64_t ia, uint8_t level)
+struct live_table *live_table_add(struct live_set *set, uint64_t pa, uint64_t ia, int level,
+                                  int parent, unsigned entries)
 {
-    struct live_table *t = need(calloc(1, sizeof(*t)));
+    struct live_table *t = need(calloc(1, sizeof(*t) + entries * sizeof(t->shadow[0])));
     struct live_table **b = &set->table_bucket[hash(pa >> 12, TABLE_BUCKETS)];
 
     t->pa = pa;
     t->ia = ia;
-    t->level = level;
+    t->level = (int8_t)level;
+    t->parent = (int8_t)parent;
     t->linked = true;
     t->next = *b;
     *b = t;
@@ -137,13 +139,13 @@ static uint32_t *list_of(struct live_set *set, uint64_t ia, uint8_t shift)
     return &set->stale_bucket[hash(ia >> REGION_SHIFT, STALE_BUCKETS)];
 }
 
-static bool same_translation(const struct live_leaf *a, const struct live_leaf *b)
+static bool same_translation(const struct model_leaf *a, const struct model_leaf *b)
 {
     return a->ia == b->ia && a->oa == b->oa && a->shift == b->shift && a->attr == b->attr &&
            a->level == b->level && a->global == b->global;
 }
 
-void live_stale_add(struct live_set *set, const struct live_leaf *leaf)
+void live_stale_add(struct live_set *set, const struct model_leaf *leaf)
 {
     uint32_t *list = list_of(set, leaf->ia, leaf->shift), slot;
     struct live_stale *s;
@@ -175,7 +177,7 @@ void live_stale_add(struct live_set *set, const struct live_leaf *leaf)
     set->stales++;
 }
 
-static bool touches(const struct live_leaf *leaf, uint64_t ia, uint8_t shift)
+static bool touches(const struct model_leaf *leaf, uint64_t ia, uint8_t shift)
 {
     return leaf->ia <= ia + (((uint64_t)1 << shift) - 1) &&
            ia <= leaf->ia + (((uint64_t)1 << leaf->shift) - 1);
@@ -247,14 +249,14 @@ static void complete_list(struct live_set *set, const struct completion *c, uint
 static void complete_table(const struct completion *c, struct live_table *t)
 {
     const struct model_walk_cfg *walk = &c->ctx->walk;
-    uint8_t level = (uint8_t)(t->level - 1);
+    uint8_t shift = walk->fmt->shift(walk, t->parent);
     struct model_key key = {
-        .ia = t->ia,
+        .ia = t->ia >> shift << shift,
         .vmid = c->ctx->vmid,
         .asid = c->ctx->asid,
         .stage = walk->stage,
-        .level = level,
-        .shift = walk->fmt->shift(walk, level),
+        .level = t->parent,
+        .shift = shift,
         .table = true,
     };
     enum model_verdict v = model_inv_match(c->inv, &key);

@@ -8,19 +8,10 @@
 
 #include "tlb.h"
 
-#define LIVE_ENTRIES 512u
-#define LIVE_NONE    UINT32_MAX
-
-/* A leaf as a walker may have it. */
-struct live_leaf {
-    uint64_t ia, oa;
-    uint32_t attr;
-    uint8_t shift, level;
-    bool global, nt, clean, dirty, writable;
-};
+#define LIVE_NONE UINT32_MAX
 
 struct live_stale {
-    struct live_leaf leaf;
+    struct model_leaf leaf;
     uint32_t next;
     uint8_t pending; /* agents that have not invalidated it */
     bool used;
@@ -30,10 +21,11 @@ struct live_stale {
 struct live_table {
     uint64_t pa, ia;
     struct live_table *next; /* same hash */
-    uint8_t level, pending;  /* pending: agents that may still hold a pointer to an unlinked one */
+    int8_t level, parent;    /* of its entries; of the entry that points to it */
+    uint8_t pending;         /* agents that may still hold a pointer to an unlinked one */
     bool root, linked;
     enum model_verdict spared;
-    uint64_t shadow[LIVE_ENTRIES]; /* as the reported stores left it */
+    uint64_t shadow[]; /* as the reported stores left it */
 };
 
 struct live_set {
@@ -51,14 +43,15 @@ bool live_set_init(struct live_set *set, unsigned agents);
 void live_set_destroy(struct live_set *set);
 
 struct live_table *live_table_find(struct live_set *set, uint64_t pa); /* NULL: not known */
-struct live_table *live_table_add(struct live_set *set, uint64_t pa, uint64_t ia, uint8_t level);
+struct live_table *live_table_add(struct live_set *set, uint64_t pa, uint64_t ia, int level,
+                                  int parent, unsigned entries);
 void live_table_unlink(struct live_set *set, struct live_table *t);
 void live_table_drop(struct live_set *set, struct live_table *t);
 /* Iteration over all: NULL at first, NULL at the end. Do not drop while iterating. */
 struct live_table *live_table_next(struct live_set *set, struct live_table *t);
 
 /* Every agent may have this leaf cached from now on. */
-void live_stale_add(struct live_set *set, const struct live_leaf *leaf);
+void live_stale_add(struct live_set *set, const struct model_leaf *leaf);
 /* Calls fn for each recorded leaf that overlaps [ia, ia + 2^shift); stops if it says so. */
 typedef bool live_stale_fn(void *arg, const struct live_stale *s);
 void live_stale_each(struct live_set *set, uint64_t ia, uint8_t shift, live_stale_fn *fn,

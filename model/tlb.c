@@ -107,25 +107,27 @@ void model_tlb_prefetch(struct model_tlb *tlb, const struct model_ctx *ctx, uint
 }
 
 /* Two cached leaves for one address: which kind of contradiction? */
-static enum model_verdict contradiction(const struct model_tlb_entry *a,
+static enum model_verdict contradiction(const struct model_format *fmt,
+                                        const struct model_tlb_entry *a,
                                         const struct model_tlb_entry *b, uint64_t ia)
 {
-    if (a->key.stage != b->key.stage)
+    /* Where one store may replace a leaf, two of one size are an old and a new one. */
+    if (a->key.stage != b->key.stage || (fmt->one_store && a->span == b->span))
         return MODEL_V_OK;
     if (a->pa + (ia - a->key.ia) != b->pa + (ia - b->key.ia) || a->attr != b->attr ||
         a->key.global != b->key.global)
         return MODEL_V_CONFLICT_CONTENTS;
-    return a->key.shift != b->key.shift ? MODEL_V_CONFLICT_SIZE : MODEL_V_OK;
+    return a->span != b->span ? MODEL_V_CONFLICT_SIZE : MODEL_V_OK;
 }
 
-static enum model_verdict conflict(struct model_tlb *tlb, struct model_tlb_entry **leaf, unsigned n,
-                                   uint64_t ia)
+static enum model_verdict conflict(struct model_tlb *tlb, const struct model_format *fmt,
+                                   struct model_tlb_entry **leaf, unsigned n, uint64_t ia)
 {
     enum model_verdict worst = MODEL_V_OK;
 
     for (unsigned i = 0; i < n; i++)
         for (unsigned j = i + 1; j < n; j++) {
-            enum model_verdict v = contradiction(leaf[i], leaf[j], ia);
+            enum model_verdict v = contradiction(fmt, leaf[i], leaf[j], ia);
 
             if (v == MODEL_V_CONFLICT_CONTENTS || worst == MODEL_V_OK)
                 worst = v;
@@ -150,6 +152,7 @@ static enum model_fault from_leaf(const struct model_tlb_entry *e, uint64_t ia,
     out->memtype = e->memtype;
     out->level = e->key.level;
     out->shift = e->key.shift;
+    out->entry_shift = e->key.shift;
     out->perms = e->perms;
     out->global = e->key.global;
     out->clean = e->clean;
@@ -188,7 +191,7 @@ enum model_fault model_tlb_translate(struct model_tlb *tlb, const struct model_c
     tlb->stats.translations++;
     leaves = model_cache_find(&tlb->cache, ctx, false, ia, c, TLB_MAX_CANDIDATES);
     n = leaves + model_cache_find(&tlb->cache, ctx, true, ia, c + leaves, TLB_MAX_CANDIDATES);
-    clash = conflict(tlb, c, leaves, ia);
+    clash = conflict(tlb, ctx->walk.fmt, c, leaves, ia);
     if (tlb->cfg.mode == MODEL_TLB_RANDOM) {
         uint64_t pick = model_rng_below(&tlb->rng, n + 1);
 
@@ -364,7 +367,7 @@ static enum model_verdict audit_leaf(const struct model_tlb_entry *e, const stru
     if (now->leaf_oa + (e->key.ia - now->leaf_ia) != e->pa || now->attr != e->attr ||
         now->global != e->key.global)
         return MODEL_V_STALE;
-    if (now->shift != e->key.shift)
+    if (now->shift != e->span)
         return MODEL_V_STALE_SIZE;
     if (e->dirty && now->clean)
         return MODEL_V_STALE_DIRTY;

@@ -26,6 +26,7 @@ static void fill_leaf(struct model_tlb *tlb, const struct model_ctx *ctx,
         .attr = x->attr,
         .memtype = x->memtype,
         .perms = x->perms,
+        .span = x->shift,
         .clean = x->clean,
         .dirty = x->dirty,
         .contig = x->contig,
@@ -63,6 +64,7 @@ void tlb_fill(struct model_tlb *tlb, const struct model_ctx *ctx, const struct m
             .raw = at->raw,
             .gen = below->gen,
             .perms = below->limit,
+            .next_level = below->level,
         };
 
         insert(tlb, &e);
@@ -94,8 +96,8 @@ void tlb_begin_at(struct model_walk *w, const struct model_ctx *ctx, uint64_t ia
                   struct model_access access, const struct model_tlb_entry *pointer)
 {
     if (pointer)
-        model_walk_resume(w, &ctx->walk, ctx->mem, ia, access, (uint8_t)(pointer->key.level + 1),
-                          pointer->pa, pointer->gen, pointer->perms);
+        model_walk_resume(w, &ctx->walk, ctx->mem, ia, access, pointer->next_level, pointer->pa,
+                          pointer->gen, pointer->perms);
     else
         model_walk_begin(w, &ctx->walk, ctx->mem, ia, access);
 }

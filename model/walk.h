@@ -7,7 +7,18 @@
  * fetch, or the compare-exchange of a hardware update), so that a test can change tables between
  * any two accesses of one walk. model_walk() runs all steps.
  *
- * Levels are the format's own numbers; walks go from cfg->start_level to fmt->last_level.
+ * Levels: in every format a table of level 3 has only leaves of the smallest size, and each level
+ * above has one less, down to -2. Those are Arm's own numbers; x86: PTE 3, PDE 2, PDPTE 1, PML4E 0,
+ * PML5E -1; RISC-V: VPN[0] 3 .. VPN[4] -1; AMD's host page table of mode n starts at 4 - n.
+ *
+ * What each family reads of a configuration (everything: fmt, root, ia_bits, oa_bits, start_level):
+ * - model_arm: stage, mair (stage 1), bbm, ha, hd, two_priv, hpd, xnx, fwb, contig, nt_faults.
+ * - model_x86: mair (the PAT MSR: same layout), canonical (CPU, VT-d: yes; AMD NPT: no), nx, page1g,
+ *   pge (CPU only), multihit. ha and hd must be set: hardware always maintains A and D. stage only
+ *   for the TLB's tags: 1 for CPU and VT-d first stage, 2 for NPT. start_level 0 or -1 with ia_bits
+ *   48 or 57; oa_bits: MAXPHYADDR (VT-d: HAW).
+ * - model_vtd2: ha = hd (PASID entry SSADE), snoop (ECAP.SC), page1g (CAP.SSLPS bit 1), page2m (bit
+ *   0). stage is 2. start_level 1, 0 or -1 with ia_bits 39, 48 or 57; oa_bits: HAW.
  */
 #ifndef MODEL_WALK_H
 #define MODEL_WALK_H
@@ -17,7 +28,9 @@
 
 #include "verdict.h"
 
-#define MODEL_MAX_DEPTH 6u
+#define MODEL_MAX_DEPTH   6u
+#define MODEL_LAST_LEVEL  3
+#define MODEL_FIRST_LEVEL (-2)
 
 /* The memory that holds tables. table_gen may be NULL (no check); it returns 0 if the page at pa
  * is not a table, else a number that changes whenever the page is freed or reused. */
@@ -37,7 +50,8 @@ enum {
     MODEL_RWX_ALL = 0x3f,
 };
 
-/* Which kind of memory the attributes name; MODEL_MT_AS_S1: what stage 1 says. */
+/* Which kind of memory the attributes name; MODEL_MT_AS_S1: what stage 1 (the PMA, the MTRRs, the
+ * transaction) says. x86's uncacheable, write-combining and write-protected have their own. */
 enum model_memtype {
     MODEL_MT_DEVICE,
     MODEL_MT_NC,
@@ -45,6 +59,10 @@ enum model_memtype {
     MODEL_MT_WB,
     MODEL_MT_AS_S1,
     MODEL_MT_RESERVED,
+    MODEL_MT_UC,
+    MODEL_MT_UC_MINUS,
+    MODEL_MT_WC,
+    MODEL_MT_WP,
 };
 
 struct model_format;
@@ -52,11 +70,11 @@ struct model_format;
 struct model_walk_cfg {
     const struct model_format *fmt;
     uint64_t root;       /* physical address of the start table(s) */
-    uint64_t mair;       /* stage 1: MAIR, gives memtype from AttrIndx */
+    uint64_t mair;       /* stage 1: MAIR or PAT, gives memtype from an index */
     uint8_t stage;       /* 1 or 2 */
-    uint8_t ia_bits;     /* 64 - T0SZ */
-    uint8_t oa_bits;     /* effective output size: 32..48 */
-    uint8_t start_level; /* may imply concatenated start tables (stage 2) */
+    uint8_t ia_bits;     /* size of the input address; with `canonical` including its sign */
+    uint8_t oa_bits;     /* effective output size */
+    int8_t start_level;  /* may imply concatenated start tables */
     uint8_t bbm;         /* 0..2: level 1 recognises nT (a leaf with nT is not cached) */
     bool ha;             /* hardware sets the access flag */
     bool hd;             /* hardware sets dirty state through DBM (needs ha) */
@@ -66,6 +84,12 @@ struct model_walk_cfg {
     bool fwb;            /* stage 2: MemAttr in its forced-write-back encoding */
     bool contig;         /* this walker may cache a contiguous set as one entry */
     bool nt_faults;      /* level 1 CPU that takes nT as a translation fault */
+    bool canonical;      /* bits above ia_bits repeat the highest one */
+    bool nx;             /* x86: EFER.NXE; without it bit 63 is reserved */
+    bool pge;            /* x86: CR4.PGE, the G bit counts */
+    bool page1g, page2m; /* large leaves that the walker has */
+    bool snoop;          /* VT-d second stage: bit 11 of a leaf is there */
+    bool multihit;       /* CPU with the instruction TLB multiple-hit erratum */
 };
 
 struct model_access {
@@ -84,6 +108,8 @@ enum model_fault {
     MODEL_FAULT_EXTERNAL,   /* a table access outside memory */
     MODEL_FAULT_BAD_TABLE,  /* a fetch from a page that is no table, or another one by now */
     MODEL_FAULT_BAD_CONFIG, /* the registers are not a legal combination */
+    MODEL_FAULT_RESERVED,   /* a reserved bit or encoding, where the format takes that as a fault */
+    MODEL_FAULT_CANONICAL,  /* the input address is not sign-extended */
 };
 
 enum model_desc_kind { MODEL_DESC_INVALID, MODEL_DESC_TABLE, MODEL_DESC_LEAF };
@@ -95,10 +121,13 @@ struct model_desc {
     uint32_t attr; /* everything that is memory type or shareability, for comparing */
     enum model_memtype memtype;
     uint8_t shift;      /* log2 of what one entry of this level covers */
-    uint8_t span_shift; /* leaf: log2 of the contiguous set, = shift without one */
+    uint8_t span_shift; /* leaf: log2 of the set of entries that make it, = shift without one */
     uint8_t perms;      /* leaf: MODEL_R..; writable-clean counts as writable */
     uint8_t limit;      /* table: permissions that entries below can have at most */
-    bool af;
+    int8_t
+        next_level; /* table: of the next table; formats that skip levels: not always level + 1 */
+    bool whole; /* leaf: the set is one leaf by definition, not only for walkers with cfg.contig */
+    bool af;    /* a table without it: hardware sets it on the way */
     bool clean; /* leaf: hardware will make it dirty at the first write */
     bool dirty; /* leaf under hardware dirty management that has been written */
     bool global;
@@ -113,7 +142,7 @@ struct model_step {
     uint64_t entry; /* the descriptor's address */
     uint64_t raw;
     uint32_t gen; /* the table page's generation, 0 if unknown */
-    uint8_t level;
+    int8_t level;
     uint8_t limit; /* permissions left by the levels above */
 };
 
@@ -130,9 +159,10 @@ struct model_xlat {
         leaf_oa; /* first addresses of the leaf (of its contiguous set if cached so) */
     uint32_t attr;
     enum model_memtype memtype;
-    uint8_t level; /* of the last descriptor, or of the fault */
-    uint8_t shift; /* log2 of the leaf's size */
-    uint8_t perms; /* table limits applied */
+    int8_t level;        /* of the last descriptor, or of the fault */
+    uint8_t shift;       /* log2 of the leaf's size */
+    uint8_t entry_shift; /* of what one of its entries covers: less for a leaf of several entries */
+    uint8_t perms;       /* table limits applied */
     bool af, global, clean, dirty, contig, nt;
     bool updated;   /* this walk's compare-exchange changed the descriptor */
     unsigned depth; /* entries in chain: none if served from a cached leaf */
@@ -150,35 +180,73 @@ struct model_walk {
     struct model_xlat out;
     uint64_t table, update;
     uint32_t gen;
-    uint8_t level, limit;
+    int8_t level;
+    uint8_t limit;
     uint8_t state;
     unsigned restarts;
+    struct model_desc desc; /* the last one decoded */
     /* where to go back to when a hardware update loses its race */
     uint64_t first_table;
     uint32_t first_gen;
-    uint8_t first_level, first_limit;
+    int8_t first_level;
+    uint8_t first_limit;
+};
+
+/* A leaf as a walker may hold it. */
+struct model_leaf {
+    uint64_t ia, oa;
+    uint32_t attr;
+    uint8_t shift, entry_shift; /* of the whole leaf; of one of its entries */
+    uint8_t perms;
+    int8_t level;
+    bool global, nt, clean, dirty, writable;
 };
 
 /* The operations of a format; one constant per format file. */
 struct model_format {
     const char *name;
-    uint8_t last_level;
+    bool reserved_faults; /* a reserved bit in a valid entry is a fault, not just ignored */
+    /* One aligned 64-bit store may replace a live leaf by another of the same size, whatever they
+     * say; what was cached is stale until it is invalidated. False: break-before-make. */
+    bool one_store;
     /* NULL, or which rule the configuration breaks. */
     const char *(*check)(const struct model_walk_cfg *cfg);
-    uint8_t (*shift)(const struct model_walk_cfg *cfg, uint8_t level);
-    void (*decode)(const struct model_walk_cfg *cfg, uint8_t level, uint64_t raw,
+    uint8_t (*shift)(const struct model_walk_cfg *cfg, int level);
+    void (*decode)(const struct model_walk_cfg *cfg, int level, uint64_t raw,
                    struct model_desc *out);
     uint64_t (*set_af)(const struct model_walk_cfg *cfg, uint64_t raw);
     uint64_t (*set_dirty)(const struct model_walk_cfg *cfg, uint64_t raw);
-    /* Leaf bits that may change in one store between two valid leaves without break-before-make
-     * and without invalidation first. */
+    /* Leaf bits whose change leaves the translation as it is but for permissions: what a walker
+     * has cached needs no invalidation before anything else may be made there. */
     uint64_t (*live_mask)(const struct model_walk_cfg *cfg);
     /* Bits that hardware may change by itself. */
     uint64_t (*hw_mask)(const struct model_walk_cfg *cfg);
+    /* May a walker hold both, `had` from before a store and `has` from after it? OK; BBM_SKIPPED if
+     * they contradict each other; SIZE_NEEDS_BBM if only the size differs and may not. */
+    enum model_verdict (*live)(const struct model_walk_cfg *cfg, const struct model_leaf *had,
+                               const struct model_leaf *has);
 };
 
 /* VMSAv8-64, 4 KiB granule, stage 1 (lower range) and stage 2. */
 extern const struct model_format model_arm;
+/* x86-64 4- and 5-level paging: CPU, AMD nested paging, VT-d first stage. */
+extern const struct model_format model_x86;
+/* VT-d second stage, 3 to 5 levels. */
+extern const struct model_format model_vtd2;
+
+/* The live rule of formats with one_store: see walk.c. */
+enum model_verdict model_live_one_store(const struct model_walk_cfg *cfg,
+                                        const struct model_leaf *had, const struct model_leaf *has);
+/* The same for a CPU, which may have the multiple-hit erratum: see walk_x86.c. */
+enum model_verdict model_live_multihit(const struct model_walk_cfg *cfg,
+                                       const struct model_leaf *had, const struct model_leaf *has);
+/* The leaf that d, an entry that serves ia, is part of, as a walker may cache it. */
+struct model_leaf model_leaf_of(const struct model_walk_cfg *cfg, const struct model_desc *d,
+                                uint64_t ia, int level);
+/* ia with its sign repeated, where cfg says so. */
+uint64_t model_ia_extend(const struct model_walk_cfg *cfg, uint64_t ia);
+/* log2 of the bytes of a table below the root; 8-byte entries. */
+uint8_t model_table_shift(const struct model_walk_cfg *cfg);
 
 /* Starts a walk at the root. cfg and mem must outlive the walk. */
 void model_walk_begin(struct model_walk *w, const struct model_walk_cfg *cfg,
@@ -186,7 +254,7 @@ void model_walk_begin(struct model_walk *w, const struct model_walk_cfg *cfg,
 /* The same, from a table pointer that somebody cached: the table at `level`. gen 0: unknown. */
 void model_walk_resume(struct model_walk *w, const struct model_walk_cfg *cfg,
                        const struct model_mem *mem, uint64_t ia, struct model_access access,
-                       uint8_t level, uint64_t table, uint32_t gen, uint8_t limit);
+                       int level, uint64_t table, uint32_t gen, uint8_t limit);
 /* One access. True when the walk is finished; then w->out is the result, and further calls do
  * nothing. */
 bool model_walk_step(struct model_walk *w);
@@ -195,7 +263,7 @@ bool model_walk_step(struct model_walk *w);
 enum model_fault model_walk(const struct model_walk_cfg *cfg, const struct model_mem *mem,
                             uint64_t ia, struct model_access access, struct model_xlat *out);
 
-/* How many entries the start table(s) have: more than 512 means concatenated tables. */
+/* How many entries the start table(s) have: more than a table's means concatenated tables. */
 unsigned model_root_entries(const struct model_walk_cfg *cfg);
 
 const char *model_fault_name(enum model_fault fault);

@@ -48,7 +48,7 @@
 #define USER(p) ((uint8_t)((p) << MODEL_USER_SHIFT))
 #define BOTH(p) ((uint8_t)(PRIV(p) | USER(p)))
 
-static uint8_t arm_shift(const struct model_walk_cfg *cfg, uint8_t level)
+static uint8_t arm_shift(const struct model_walk_cfg *cfg, int level)
 {
     (void)cfg;
     return (uint8_t)(12 + 9 * (3 - level)); /* D8.2.8: 39, 30, 21, 12 */
@@ -64,7 +64,7 @@ static const char *arm_check(const struct model_walk_cfg *cfg)
         return "output size is not 32 to 48 bits";
     if (cfg->ia_bits < 16 || cfg->ia_bits > 48)
         return "input size is not 16 to 48 bits";
-    if (cfg->start_level > 3)
+    if (cfg->start_level < 0 || cfg->start_level > 3)
         return "start level is not 0 to 3";
     if (cfg->hd && !cfg->ha)
         return "hardware dirty state without hardware access flag";
@@ -176,8 +176,7 @@ static uint8_t s2_perms(const struct model_walk_cfg *cfg, uint64_t raw, bool wri
     return p;
 }
 
-static void leaf(const struct model_walk_cfg *cfg, uint8_t level, uint64_t raw,
-                 struct model_desc *out)
+static void leaf(const struct model_walk_cfg *cfg, int level, uint64_t raw, struct model_desc *out)
 {
     uint64_t low = BIT(out->shift) - 1;
     uint64_t res0 = DESC_RES0_OA | (DESC_OA & low);
@@ -218,11 +217,13 @@ static void leaf(const struct model_walk_cfg *cfg, uint8_t level, uint64_t raw,
     out->reserved = (raw & res0) || out->memtype == MODEL_MT_RESERVED;
 }
 
-static void table(const struct model_walk_cfg *cfg, uint64_t raw, struct model_desc *out)
+static void table(const struct model_walk_cfg *cfg, int level, uint64_t raw, struct model_desc *out)
 {
     out->kind = MODEL_DESC_TABLE;
     out->pa = raw & DESC_OA;
     out->limit = MODEL_RWX_ALL;
+    out->next_level = (int8_t)(level + 1);
+    out->af = true; /* no flag in table descriptors */
     out->reserved = (raw & DESC_RES0_OA) || (cfg->stage == 2 && (raw & S2_TABLE_RES0));
     if (cfg->stage == 2 || cfg->hpd)
         return;
@@ -236,7 +237,7 @@ static void table(const struct model_walk_cfg *cfg, uint64_t raw, struct model_d
         out->limit &= (uint8_t)~PRIV(MODEL_X);
 }
 
-static void arm_decode(const struct model_walk_cfg *cfg, uint8_t level, uint64_t raw,
+static void arm_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw,
                        struct model_desc *out)
 {
     memset(out, 0, sizeof(*out));
@@ -248,7 +249,7 @@ static void arm_decode(const struct model_walk_cfg *cfg, uint8_t level, uint64_t
             return; /* 0b01 is reserved at level 3 */
         leaf(cfg, level, raw, out);
     } else if (raw & DESC_TABLE) {
-        table(cfg, raw, out);
+        table(cfg, level, raw, out);
     } else {
         if (level == 0)
             return; /* no level 0 block without FEAT_LPA2 */
@@ -291,9 +292,25 @@ static uint64_t arm_hw_mask(const struct model_walk_cfg *cfg)
     return mask;
 }
 
+/*
+ * D8.16: between two translations that a walker can hold at once, output address, memory type,
+ * shareability and globalness are the same; the size only if the level permits.
+ */
+static enum model_verdict arm_live(const struct model_walk_cfg *cfg, const struct model_leaf *had,
+                                   const struct model_leaf *has)
+{
+    if (had->oa - had->ia != has->oa - has->ia || had->attr != has->attr ||
+        (!had->global && has->global))
+        return MODEL_V_BBM_SKIPPED;
+    if (had->shift == has->shift || cfg->bbm >= 2)
+        return MODEL_V_OK;
+    if (cfg->bbm == 1 && (had->level == has->level || had->nt || has->nt))
+        return MODEL_V_OK; /* the contiguous bit alone, or a block that is not cached */
+    return MODEL_V_SIZE_NEEDS_BBM;
+}
+
 const struct model_format model_arm = {
     .name = "arm-4k",
-    .last_level = 3,
     .check = arm_check,
     .shift = arm_shift,
     .decode = arm_decode,
@@ -301,4 +318,5 @@ const struct model_format model_arm = {
     .set_dirty = arm_set_dirty,
     .live_mask = arm_live_mask,
     .hw_mask = arm_hw_mask,
+    .live = arm_live,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Hand-built Arm tables in simulated memory, for the tests of the model itself. */
+/* Hand-built tables in simulated memory, for the tests of the model itself. */
 #ifndef TESTS_LIB_MODEL_H
 #define TESTS_LIB_MODEL_H
 
@@ -39,18 +39,33 @@ struct lm {
     struct model_mem mem;
     struct model_ctx ctx;
     uint64_t next_table;
+    /* How an entry names a table: bits | (pa & mask) >> right. */
+    uint64_t link, link_mask;
+    unsigned link_right;
 };
+
+/* The expected result of a walk. */
+#define LM_WALK(m, ia, access, fault_, oa_)                           \
+    do {                                                              \
+        assert_int_equal(lm_walk(m, ia, access, &x), fault_);         \
+        if (x.fault == MODEL_OK || x.fault == MODEL_FAULT_PERMISSION) \
+            assert_int_equal(x.oa, oa_);                              \
+    } while (0)
 
 /* A tree of its own memory with an empty root. stage 2: 39 or 40 bits from level 1. */
 void lm_init(struct lm *m, uint8_t stage, uint8_t ia_bits, uint8_t start_level);
+/* Any format: cfg without its root; then lm_link_as, for tables that lm_entry makes. */
+void lm_start(struct lm *m, const struct model_walk_cfg *cfg);
+void lm_link_as(struct lm *m, uint64_t bits, uint64_t mask, unsigned right);
+enum model_fault lm_walk(struct lm *m, uint64_t ia, struct model_access a, struct model_xlat *x);
 void lm_destroy(struct lm *m);
 uint64_t lm_new_table(struct lm *m); /* zeroed and tagged */
 void lm_set(struct lm *m, uint64_t entry, uint64_t value);
 uint64_t lm_get(struct lm *m, uint64_t entry);
-/* The address of ia's entry at level; makes missing tables on the way. */
-uint64_t lm_entry(struct lm *m, uint64_t ia, uint8_t level);
+/* The address of ia's entry at level; makes missing tables on the way, one a level. */
+uint64_t lm_entry(struct lm *m, uint64_t ia, int level);
 /* lm_set(lm_entry()) */
-void lm_map(struct lm *m, uint64_t ia, uint8_t level, uint64_t value);
+void lm_map(struct lm *m, uint64_t ia, int level, uint64_t value);
 /* A full table of 512 entries of `level`, 4K or 2M each, from oa on. Not linked. */
 uint64_t lm_full_table(struct lm *m, uint8_t level, uint64_t oa, uint64_t bits);
 

@@ -73,7 +73,7 @@ struct model_walk_cfg tp_walk_cfg(const struct pt *pt)
         .stage = pt->cfg.format == PT_ARM_S2_4K ? 2 : 1,
         .ia_bits = pt->cfg.ia_bits,
         .oa_bits = pt->cfg.oa_bits,
-        .start_level = pt->cfg.start_level,
+        .start_level = (int8_t)pt->cfg.start_level,
         .bbm = pt->cfg.live.bbm,
         .ha = pt->cfg.live.hw_af,
         .hd = pt->cfg.live.hw_dirty,

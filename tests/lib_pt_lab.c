@@ -227,10 +227,10 @@ static void after(void *ctx, const struct hosted_store *s)
 }
 
 static void violated(void *arg, enum model_verdict v, const struct model_store *s, uint64_t ia,
-                     uint8_t level)
+                     int level)
 {
     (void)arg;
-    print_error("%s: level %u, for %#lx: %#lx -> %#lx%s\n", model_verdict_name(v), level,
+    print_error("%s: level %d, for %#lx: %#lx -> %#lx%s\n", model_verdict_name(v), level,
                 (unsigned long)ia, (unsigned long)s->old, (unsigned long)s->value,
                 s->atomic ? " (exchange)" : "");
 }

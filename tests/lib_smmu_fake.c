@@ -572,7 +572,7 @@ static bool translate(struct smmu_fake *f, uint32_t sid, uint64_t iova, bool wri
                       .root = e.ttb,
                       .ia_bits = (uint8_t)(64 - e.t0sz),
                       .oa_bits = sizes[e.ps],
-                      .start_level = (uint8_t)(2 - e.sl0),
+                      .start_level = (int8_t)(2 - e.sl0),
                       .bbm = (uint8_t)bits(f->idr3, 12, 11),
                       .ha = e.ha,
                       .hd = e.hd,

@@ -579,7 +579,7 @@ struct heard {
 };
 
 static void hear(void *arg, enum model_verdict v, const struct model_store *s, uint64_t ia,
-                 uint8_t level)
+                 int level)
 {
     struct heard *h = arg;
 

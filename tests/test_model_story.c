@@ -68,7 +68,7 @@ static void found(struct bench *b, enum model_verdict v)
 }
 
 static void on_violation(void *arg, enum model_verdict v, const struct model_store *s, uint64_t ia,
-                         uint8_t level)
+                         int level)
 {
     (void)s;
     (void)ia;

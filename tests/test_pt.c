@@ -63,7 +63,7 @@ static void configurations(void **state)
                                                 .stage = fmt ? 2 : 1,
                                                 .ia_bits = cfg.ia_bits,
                                                 .oa_bits = cfg.oa_bits,
-                                                .start_level = cfg.start_level };
+                                                .start_level = (int8_t)cfg.start_level };
                     bool size =
                         oa == 32 || oa == 36 || oa == 40 || oa == 42 || oa == 44 || oa == 48;
                     bool want = size && level < 3 && ia >= 25 && !model_arm.check(&w);
