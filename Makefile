@@ -42,7 +42,7 @@ bench_src := $(call files,bench/bench_*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
 every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
     mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] payload/*/*.[ch] \
-    tests/*.[ch] bench/*.[ch] include/*.h)
+    tests/*.[ch] bench/*.[ch] bench/*/*.[ch] include/*.h)
 
 # ---- flags ---------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ help:
 	@echo '  check    format, clang-tidy, warnings of gcc and clang, scripts, no indirect calls'
 	@echo '  size     lines by folder; fails from 13,000 in hypervisor, drivers and core'
 	@echo '  matrix   the run on other CPUs and SMMUs'
-	@echo '  bench    measurements, each beside its peer'
+	@echo '  bench    measurements, each beside its peer; bench-pt: page tables only, beside Linux'
 	@echo '  all      build everything, run nothing;  clean  remove build/'
 	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), check-blr, format (rewrites every C file)'
 	@echo 'On a bare Debian 12 or 13 start with ./run or ./test: they install what is missing.'
@@ -219,6 +219,8 @@ $(B)/hosted/bench_%: $(B)/hosted/bench/bench_%.c.o $(bench_helper_src:%=$(B)/hos
 
 -include $(bench_src:%=$(B)/hosted/%.d) $(bench_helper_src:%=$(B)/hosted/%.d)
 
+include bench/peer/peer.mk
+
 # README.md's example of the library is a program that the tests build and run.
 $(B)/readme/example.c: README.md
 	$(Q)mkdir -p $(@D)
@@ -242,8 +244,8 @@ shell: $(machine)
 matrix: $(machine)
 	$(Q)tools/demo matrix
 
-bench: $(machine) $(bench_bin)
-	$(Q)tools/bench $(bench_bin)
+bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt
+	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt
 
 test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(B)/readme/example
 	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
@@ -269,7 +271,7 @@ check-format:
 format:
 	$(Q)clang-format -i $(every_c)
 
-scripts := run test .ci/run $(filter-out %.md %.awk,$(call files,tools/*))
+scripts := run test .ci/run bench/peer/fetch $(filter-out %.md %.awk,$(call files,tools/*))
 
 check-sh:
 	$(say) SH 'every script'
@@ -335,7 +337,7 @@ $(B)/tidy/hosted/%.c.ok: %.c .clang-tidy
 	$(Q)touch $@
 
 tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src) $(test_src) \
-    $(call files,bench/*.c)
+    $(call files,bench/*.c bench/pt/*.c)
 
 check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \
     $(patsubst %,$(B)/tidy/vmm/%.ok,$(filter %.c,$(vmm_src))) $(tidy_hosted:%=$(B)/tidy/hosted/%.ok)

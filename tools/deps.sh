@@ -9,10 +9,12 @@ usage()
 {
     cat <<'EOF'
 usage: tools/deps.sh run|test|check|arm64|list
+       tools/deps.sh source-line SUITE
 
   run, test, check   Debian packages for that make target, and the arm64 pieces
   arm64              only the arm64 pieces (never needs root)
   list               print the packages that `check` (which needs the most) would install
+  source-line        print a line for a private sources.list: this machine's mirror, Debian's key
 
 Debian packages are installed with apt-get, which needs root. On Debian 12 its QEMU is too old
 (no SMMUv3 stage 2), so one file, /etc/apt/sources.list.d/tenon-backports.sources, is added if no
@@ -385,6 +387,12 @@ run | test | check | arm64) ;;
 list)
     wanted check
     echo qemu-system-arm
+    exit 0
+    ;;
+source-line)
+    [ $# -eq 2 ] || { usage >&2; exit 2; }
+    line_key=$(archive_key)
+    echo "deb ${line_key:+[signed-by=$line_key] }$(mirror "${2%%-*}") $2 main"
     exit 0
     ;;
 -h | --help | help)

@@ -53,4 +53,8 @@ void hosted_set_hook(const struct hosted_hook *hook);
 /* Lines of port_log() go to stderr unless quiet. */
 void hosted_log_quiet(bool quiet);
 
+/* May port_pte_fill() use vector stores? True at first, where the processor has them. For
+ * benchmarks: what EL2, which has no vector registers, would do here. */
+void hosted_set_vector(bool vector);
+
 #endif

@@ -25,6 +25,7 @@
 static unsigned char *arena;
 static const struct hosted_hook *hook;
 static bool quiet;
+static bool vector = true;
 
 __attribute__((constructor)) static void arena_map(void)
 {
@@ -171,7 +172,7 @@ void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
         }
         return;
     }
-    if (n >= 16 && have_avx2()) {
+    if (n >= 16 && vector && have_avx2()) {
         for (; ((uintptr_t)&e[i] & 31) != 0; i++) {
             __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
         }
@@ -245,6 +246,11 @@ uint64_t port_now(void)
 void hosted_log_quiet(bool q)
 {
     quiet = q;
+}
+
+void hosted_set_vector(bool v)
+{
+    vector = v;
 }
 
 void port_log(const char *fmt, ...)

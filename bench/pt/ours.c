@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Our engine as a subject, each format twice: with and without vector stores in the hosted port. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <hosted.h>
+#include <tenon/port.h>
+#include <tenon/pt.h>
+
+#include "arena.h"
+#include "ours.h"
+
+/* A flush that has no hardware to wait for; out of line, as a driver's is. */
+__attribute__((noinline)) static void flush(const struct pt_gather *g)
+{
+    __asm__ volatile("" ::"r"(g) : "memory");
+}
+
+static inline int subject_map(void *t, uint64_t ia, uint64_t oa, uint64_t len)
+{
+    struct ours *o = t;
+    uint32_t need = pt_need(&o->pt, ia, len);
+
+    while (o->pool.count < need) {
+        pt_pool_push(&o->pool, port_pa(arena_alloc()));
+    }
+    return pt_map(&o->pt, ia, oa, len, o->prot, 0, &o->pool);
+}
+
+/* The invalidation is over: the old tables go back. */
+void ours_sync(struct ours *o)
+{
+    flush(&o->gather);
+    pt_gather_done(&o->pt, &o->gather);
+    while (o->gather.freed.count > 0) {
+        arena_free(port_va(pt_pool_pop(&o->gather.freed)));
+    }
+}
+
+static inline uint64_t subject_unmap(void *t, uint64_t ia, uint64_t len)
+{
+    struct ours *o = t;
+
+    if (pt_unmap(&o->pt, ia, len, &o->gather) != 0) {
+        return 0;
+    }
+    ours_sync(o);
+    return len;
+}
+
+static inline uint64_t subject_translate(void *t, uint64_t ia)
+{
+    struct ours *o = t;
+    struct pt_leaf leaf;
+
+    if (pt_lookup(&o->pt, ia, &leaf) != 0 || !leaf.present) {
+        return 0;
+    }
+    return leaf.oa + (ia - leaf.ia);
+}
+
+static inline int subject_dirty(void *t, uint64_t ia, uint64_t len, uint64_t *bitmap)
+{
+    struct ours *o = t;
+
+    if (pt_dirty_read_clear(&o->pt, ia, len, bitmap, &o->gather) != 0) {
+        return -1;
+    }
+    ours_sync(o);
+    return 0;
+}
+
+#define SUBJECT_LOOPS
+#include "subject.h"
+
+struct ours *ours_open(const struct pt_config *cfg, uint32_t prot)
+{
+    struct ours *o = calloc(1, sizeof(*o));
+
+    if (!o || pt_root_pages(cfg) != 1 || pt_init(&o->pt, cfg, port_pa(arena_alloc())) != 0) {
+        fprintf(stderr, "bench_pt: a tree of ours cannot be made\n");
+        exit(1);
+    }
+    o->prot = prot;
+    pt_gather_init(&o->gather);
+    return o;
+}
+
+static void close_tree(void *t)
+{
+    struct ours *o = t;
+
+    pt_clear(&o->pt, &o->gather);
+    ours_sync(o);
+    while (o->pool.count > 0) {
+        arena_free(port_va(pt_pool_pop(&o->pool)));
+    }
+    arena_free(port_va(o->pt.root));
+    free(o);
+}
+
+static uint64_t *root(void *t, int64_t *phys)
+{
+    struct ours *o = t;
+
+    *phys = (int64_t)((uintptr_t)hosted_arena() - HOSTED_BASE);
+    return port_va(o->pt.root);
+}
+
+static void empty(void *t, uint64_t ia, uint64_t len)
+{
+    struct ours *o = t;
+
+    pt_break(&o->pt, ia, len, &o->gather);
+    ours_sync(o);
+}
+
+static void vector(void)
+{
+    hosted_set_vector(true);
+}
+
+static void scalar(void)
+{
+    hosted_set_vector(false);
+}
+
+/* Every tree has four levels and a 4K granule. */
+#define PROT (PT_READ | PT_WRITE | PT_USER)
+
+#define OURS(id, text, can_dirty, ...)                                                         \
+    static void *open_##id(bool track)                                                         \
+    {                                                                                          \
+        const struct pt_config cfg = {                                                         \
+            .ia_bits = 48, .oa_bits = 48, .live = { .bbm = 2, .hw_dirty = track }, __VA_ARGS__ \
+        };                                                                                     \
+                                                                                               \
+        return ours_open(&cfg, PROT | (track ? (unsigned)PT_TRACK | PT_DIRTY : 0));            \
+    }                                                                                          \
+    OURS_(id, text, can_dirty, vector, "Tenon")                                                \
+    OURS_(id, text, can_dirty, scalar, "Tenon, scalar")
+
+#define OURS_(id, text, can_dirty, mode, label)                        \
+    static struct subject id##_##mode = { .format = (text),            \
+                                          .name = (label),             \
+                                          .ours = true,                \
+                                          .select = mode,              \
+                                          .open = open_##id,           \
+                                          .close = close_tree,         \
+                                          .root = root,                \
+                                          .map = loop_map,             \
+                                          .unmap = loop_unmap,         \
+                                          .empty = empty,              \
+                                          .translate = loop_translate, \
+                                          .dirty = (can_dirty) ? loop_dirty : NULL };
+
+OURS(arm_s1, "arm-s1-4k", true, .format = PT_ARM_S1_4K)
+OURS(arm_s2, "arm-s2-4k", true, .format = PT_ARM_S2_4K)
+
+void ours_register(void)
+{
+    static struct subject *const all[] = {
+        &arm_s1_vector,
+        &arm_s1_scalar,
+        &arm_s2_vector,
+        &arm_s2_scalar,
+    };
+
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        subject_register(all[i]);
+    }
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A tree of ours with what its calls need around it. */
+#ifndef BENCH_OURS_H
+#define BENCH_OURS_H
+
+#include <tenon/pt.h>
+
+struct ours {
+    struct pt pt; /* first */
+    struct pt_pool pool;
+    struct pt_gather gather;
+    uint32_t prot;
+};
+
+struct ours *ours_open(const struct pt_config *cfg, uint32_t prot);
+void ours_sync(struct ours *o); /* a flush, and the old tables are free */
+void ours_register(void);       /* all formats, as subjects */
+
+#endif
