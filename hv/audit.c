@@ -238,7 +238,7 @@ void audit_run(struct audit *a)
     for (uint32_t i = 0; i < HV_VMS; i++) {
         held[i] = vm_lock(i, false);
         if (held[i]) {
-            port_lock(&held[i]->gm.lock);
+            gmem_stop(&held[i]->gm);
         }
     }
     ctl_dom_hold(true);
@@ -249,7 +249,7 @@ void audit_run(struct audit *a)
     for (uint32_t i = 0; i < HV_VMS; i++) {
         if (held[i]) {
             audit_vm(a, held[i]);
-            port_unlock(&held[i]->gm.lock);
+            gmem_go(&held[i]->gm);
             vm_unlock(held[i]);
         }
     }

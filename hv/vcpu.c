@@ -251,9 +251,7 @@ static void inject_abort(struct vcpu *v)
  * from its locks, but not for ever: the guest must come back to where interrupts reach it. */
 static void wait_for_change(const struct gmem *gm)
 {
-    uint32_t seq = __atomic_load_n(&gm->seq, __ATOMIC_ACQUIRE);
-
-    for (uint32_t i = 0; i < 2000 && (seq & 1) && !gmem_read_retry(gm, seq); i++) {
+    for (uint32_t i = 0; i < 2000 && gmem_changing(gm); i++) {
         port_relax();
     }
 }

@@ -16,39 +16,6 @@
 
 #include "mem/state.h"
 
-/* ---- sequence count ---- */
-
-static void seq_begin(struct gmem *gm, uint64_t page, uint64_t n)
-{
-    __atomic_store_n(&gm->change_page, page, __ATOMIC_RELAXED);
-    __atomic_store_n(&gm->change_n, n, __ATOMIC_RELAXED);
-    /* Odd before any table or state changes: those are release stores or under the space's lock. */
-    __atomic_store_n(&gm->seq, gm->seq + 1, __ATOMIC_SEQ_CST);
-}
-
-static void seq_end(struct gmem *gm)
-{
-    __atomic_store_n(&gm->seq, gm->seq + 1, __ATOMIC_SEQ_CST);
-}
-
-bool gmem_read_begin(const struct gmem *gm, uint64_t page, uint64_t n, uint32_t *seq)
-{
-    *seq = __atomic_load_n(&gm->seq, __ATOMIC_ACQUIRE);
-    if ((*seq & 1) == 0) {
-        return true;
-    }
-    uint64_t at = __atomic_load_n(&gm->change_page, __ATOMIC_ACQUIRE);
-    uint64_t len = __atomic_load_n(&gm->change_n, __ATOMIC_ACQUIRE);
-
-    /* The range belongs to this count only if the count is still the same. */
-    return !gmem_read_retry(gm, *seq) && (page >= at + len || at >= page + n);
-}
-
-bool gmem_read_retry(const struct gmem *gm, uint32_t seq)
-{
-    return __atomic_load_n(&gm->seq, __ATOMIC_ACQUIRE) != seq;
-}
-
 /* ---- frames of a change ---- */
 
 /* Holds the frames that `chunks` has for the range, chunk by chunk; all or nothing. */
@@ -136,17 +103,21 @@ static void commit_frames(const struct gmem_change *c)
 
 /* ---- the change ---- */
 
+/* What can be said without looking at any page's state. */
+static int check_args(const struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
+                      enum gmem_policy policy)
+{
+    if (n == 0 || (to_shared && policy != GMEM_KEEP && policy != GMEM_INPLACE)) {
+        return -EINVAL;
+    }
+    return page >= gm->npages || n > gm->npages - page ? -EFAULT : 0;
+}
+
 /* Fills in from and to, or says why not. */
 static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy)
 {
     const struct gmem *gm = c->gm;
 
-    if (c->n == 0 || (to_shared && policy != GMEM_KEEP && policy != GMEM_INPLACE)) {
-        return -EINVAL;
-    }
-    if (c->page >= gm->npages || c->n > gm->npages - c->page) {
-        return -EFAULT;
-    }
     if (gm->dying || gm->scrubbed < gm->npages / CHUNK_PAGES * (gm->separate ? 2 : 1)) {
         return -EBUSY;
     }
@@ -194,10 +165,13 @@ int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
                  enum gmem_policy policy)
 {
     struct gmem_change c = { .gm = gm, .page = page, .n = n };
+    int err = check_args(gm, page, n, to_shared, policy);
 
-    port_lock(&gm->lock);
-    int err = decide(&c, to_shared, policy);
-
+    if (err != 0) {
+        return err;
+    }
+    gmem_claim(&c);
+    err = decide(&c, to_shared, policy);
     if (err == 0) {
         err = hold_frames(&c);
     }
@@ -208,10 +182,10 @@ int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
         }
     }
     if (err != 0) {
-        port_unlock(&gm->lock);
+        gmem_unclaim(&c, false);
         return err;
     }
-    seq_begin(gm, page, n);
+    gmem_begin(&c);
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->lose(f, &c);
     }
@@ -219,19 +193,16 @@ int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
         f->ops->wait(f, &c);
     }
     commit_frames(&c);
+    port_lock(&gm->lock);
     gmem_set_state(gm, page, n, c.from, c.to);
+    port_unlock(&gm->lock);
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->gain(f, &c);
     }
-    seq_end(gm);
+    gmem_end(&c);
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->settle(f, &c);
     }
-    if (c.from == GMEM_SHARED_INPLACE || c.to == GMEM_SHARED_INPLACE) {
-        gm->converted_inplace++;
-    } else {
-        gm->converted++;
-    }
-    port_unlock(&gm->lock);
+    gmem_unclaim(&c, true);
     return 0;
 }

@@ -98,7 +98,7 @@ static uint64_t chunk_pa(const struct gmem *gm, uint64_t i)
 
 int gmem_scrub(struct gmem *gm, uint64_t *cursor, uint64_t budget)
 {
-    port_lock(&gm->lock);
+    gmem_stop(gm);
     uint64_t all = all_chunks(gm);
 
     while (!gm->dying && gm->scrubbed < all && budget-- != 0) {
@@ -107,7 +107,7 @@ int gmem_scrub(struct gmem *gm, uint64_t *cursor, uint64_t budget)
     }
     *cursor = gm->scrubbed;
     int more = !gm->dying && gm->scrubbed < all;
-    port_unlock(&gm->lock);
+    gmem_go(gm);
     return more;
 }
 
@@ -171,11 +171,11 @@ int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
 {
     int ret = 1;
 
-    port_lock(&gm->lock);
+    gmem_stop(gm);
     uint64_t all = all_chunks(gm);
 
     if (gm->followers != NULL || *cursor > 2 * all || (*cursor != 0) != gm->dying) {
-        port_unlock(&gm->lock);
+        gmem_go(gm);
         return *cursor == 0 || gm->followers != NULL ? -EBUSY : -EINVAL;
     }
     for (; budget != 0 && *cursor < all; budget--, ++*cursor) {
@@ -185,7 +185,7 @@ int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
                 unhold_chunk(gm, *cursor, CHUNK_PAGES);
             }
             gm->dying = false;
-            port_unlock(&gm->lock);
+            gmem_go(gm);
             return -EBUSY;
         }
         gm->dying = true;
@@ -198,7 +198,7 @@ int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
         gm->npages = 0;
         ret = 0;
     }
-    port_unlock(&gm->lock);
+    gmem_go(gm);
     return ret;
 }
 
@@ -210,7 +210,7 @@ int gmem_populate(struct gmem *gm, uint64_t off, const void *src, uint64_t len)
     uint64_t size = gm->npages << PAGE_SHIFT;
     int err = 0;
 
-    port_lock(&gm->lock);
+    gmem_stop(gm);
     if (gm->sealed) {
         err = -EPERM;
     } else if (off > size || len > size - off) {
@@ -229,15 +229,15 @@ int gmem_populate(struct gmem *gm, uint64_t off, const void *src, uint64_t len)
         from += n;
         len -= n;
     }
-    port_unlock(&gm->lock);
+    gmem_go(gm);
     return err;
 }
 
 void gmem_seal(struct gmem *gm)
 {
-    port_lock(&gm->lock);
+    gmem_stop(gm);
     gm->sealed = true;
-    port_unlock(&gm->lock);
+    gmem_go(gm);
 }
 
 /* ---- followers ---- */
@@ -250,6 +250,7 @@ void gmem_follow(struct gmem *gm, struct follower *f)
     if (f->wants_hint) {
         __atomic_add_fetch(&gm->hinters, 1, __ATOMIC_RELAXED);
     }
+    gm->loners += f->alone;
 }
 
 void gmem_unfollow(struct gmem *gm, struct follower *f)
@@ -260,6 +261,7 @@ void gmem_unfollow(struct gmem *gm, struct follower *f)
             if (f->wants_hint) {
                 __atomic_sub_fetch(&gm->hinters, 1, __ATOMIC_RELAXED);
             }
+            gm->loners -= f->alone;
             break;
         }
     }
@@ -269,8 +271,7 @@ void gmem_unfollow(struct gmem *gm, struct follower *f)
 
 void gmem_hint(struct gmem *gm, const struct follower *from, uint64_t page)
 {
-    if (__atomic_load_n(&gm->hinters, __ATOMIC_RELAXED) == 0 ||
-        (__atomic_load_n(&gm->seq, __ATOMIC_RELAXED) & 1) != 0) {
+    if (__atomic_load_n(&gm->hinters, __ATOMIC_RELAXED) == 0 || gmem_changing(gm)) {
         return; /* nobody to tell; or a change is under way: a fault does not wait for its hint */
     }
     port_lock(&gm->lock);

@@ -282,7 +282,7 @@ static int fill(struct binding *b)
     if (err != 0) {
         return err;
     }
-    err = frame_tables_reserve(&b->reserve, SPACE_RESERVE);
+    err = frame_tables_reserve(&b->change[0].reserve, SPACE_RESERVE);
     if (err == 0 && b->prefill) {
         err = binding_map(b, b->first, b->n, &pool);
         if (err != 0) {
@@ -313,11 +313,11 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
     if (s->kind == SPACE_IO) {
         want.prot |= PT_USER; /* a device is no privileged agent */
     }
-    port_lock(&gm->lock);
+    gmem_stop(gm);
     int err = check_args(s, gm, &want);
 
     if (err != 0) {
-        port_unlock(&gm->lock);
+        gmem_go(gm);
         return err;
     }
     space_lock(s);
@@ -332,10 +332,14 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
         err = -ENOSPC;
     } else {
         *b = want;
-        pt_gather_init(&b->gather);
+        for (unsigned i = 0; i < GMEM_CHANGES; i++) {
+            pt_gather_init(&b->change[i].gather);
+        }
+        /* Where a leaf may have to go as a whole, its neighbours are out for a while. */
+        b->f.alone = s->pt.cfg.live.stalls && s->pt.cfg.live.bbm < 2;
         err = place_taken(b) ? -EEXIST : fill(b);
         if (err != 0) {
-            frame_tables_release(&b->reserve);
+            frame_tables_release(&b->change[0].reserve);
             *b = (struct binding){ 0 };
         } else {
             s->use = SPACE_FOLLOWS;
@@ -343,7 +347,7 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
         }
     }
     space_unlock(s);
-    port_unlock(&gm->lock);
+    gmem_go(gm);
     return err;
 }
 
@@ -351,7 +355,7 @@ int space_unbind(struct space *s, struct gmem *gm)
 {
     int err = -ENOENT;
 
-    port_lock(&gm->lock);
+    gmem_stop(gm);
     space_lock(s);
     for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
         struct binding *b = &s->binding[i];
@@ -359,14 +363,16 @@ int space_unbind(struct space *s, struct gmem *gm)
         if (b->space == NULL || b->f.gm != gm) {
             continue;
         }
-        unmap_binding(b, &b->gather);
-        space_flush(s, &b->gather);
-        frame_tables_release(&b->reserve);
+        struct pt_gather *g = &b->change[0].gather; /* no change is under way */
+
+        unmap_binding(b, g);
+        space_flush(s, g);
+        frame_tables_release(&b->change[0].reserve);
         gmem_unfollow(gm, &b->f);
         *b = (struct binding){ 0 };
         err = 0;
     }
     space_unlock(s);
-    port_unlock(&gm->lock);
+    gmem_go(gm);
     return err;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How a binding follows a conversion. The object's lock is held through all of it by the converter,
- * so no two changes of one binding overlap; the space's lock is taken for each step, so that faults
- * on other pages, and other objects' changes in the same tree, go on in between.
+ * How a binding follows a conversion. The pages are the converter's alone through all of it; other
+ * changes, of other pages, may be at any step of theirs. The space's lock is taken for each step, so
+ * that they and faults on other pages go on in between.
  */
 #include <stddef.h>
 
@@ -15,6 +15,11 @@
 static struct binding *of(struct follower *f)
 {
     return (struct binding *)f; /* first member */
+}
+
+static struct binding_change *kept_of(struct binding *b, const struct gmem_change *c)
+{
+    return &b->change[c->slot];
 }
 
 /* The part of the change that this binding shows. In place nothing changes for the guest. */
@@ -79,12 +84,12 @@ static bool next_piece(const struct binding *b, const struct gmem_change *c, str
     return true;
 }
 
-static void trim(struct binding *b, uint32_t keep)
+static void trim(struct pt_pool *reserve, uint32_t keep)
 {
     struct pt_pool back = { 0 };
 
-    while (b->reserve.count > keep) {
-        pt_pool_push(&back, pt_pool_pop(&b->reserve));
+    while (reserve->count > keep) {
+        pt_pool_push(&back, pt_pool_pop(reserve));
     }
     frame_tables_release(&back);
 }
@@ -94,6 +99,7 @@ static void trim(struct binding *b, uint32_t keep)
 static int change_prepare(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
+    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
     struct piece p = { 0 };
 
@@ -104,9 +110,9 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
      * more for a merge that breaks. */
     uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + UPPER_MAX;
 
-    b->kept = b->reserve.count;
-    if (b->reserve.count < need) {
-        int err = frame_tables_reserve(&b->reserve, need - b->reserve.count);
+    k->kept = k->reserve.count;
+    if (k->reserve.count < need) {
+        int err = frame_tables_reserve(&k->reserve, need - k->reserve.count);
 
         if (err != 0) {
             return err;
@@ -123,7 +129,7 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     }
     space_share_unlock(s);
     if (err != 0) {
-        trim(b, b->kept);
+        trim(&k->reserve, k->kept);
     }
     return err;
 }
@@ -131,10 +137,11 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
 static void change_cancel(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
+    struct binding_change *k = kept_of(b, c);
     struct piece p = { 0 };
 
     if (concerns(b, c, &p.page, &p.n)) {
-        trim(b, b->kept);
+        trim(&k->reserve, k->kept);
     }
 }
 
@@ -171,19 +178,20 @@ static void widen(struct binding *b, struct piece *p)
  * break's invalidation carry the level of the small ones. */
 static void cut_edges(struct binding *b, const struct gmem_change *c, struct piece p)
 {
+    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
 
     while (next_piece(b, c, &p)) {
         if (pt_cut_check(&s->pt, p.ia, p.len) != 0) {
             continue; /* it stalls: lose() breaks the whole leaf */
         }
-        if (pt_cut(&s->pt, p.ia, p.len, &b->reserve, &b->gather) != 0) {
+        if (pt_cut(&s->pt, p.ia, p.len, &k->reserve, &k->gather) != 0) {
             port_panic("space: a prepared cut failed");
         }
     }
-    if (!pt_gather_empty(&b->gather)) {
+    if (!pt_gather_empty(&k->gather)) {
         s->cuts++;
-        space_flush(s, &b->gather);
+        space_flush(s, &k->gather);
     }
 }
 
@@ -199,10 +207,11 @@ static bool last_of_chunk(const struct gmem_change *c, uint64_t page, uint64_t n
 static void change_lose(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
+    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
     struct piece p = { 0 };
 
-    b->issued = false;
+    k->issued = false;
     if (!concerns(b, c, &p.page, &p.n) || !loses(b, c)) {
         return;
     }
@@ -220,14 +229,14 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
         }
         /* Whole blocks: their tables go as well, so that one large leaf can come. Else tables stay:
          * the page comes back. */
-        int err = whole ? pt_unmap(&s->pt, p.ia, p.len, &b->gather)
-                        : pt_break(&s->pt, p.ia, p.len, &b->gather);
+        int err = whole ? pt_unmap(&s->pt, p.ia, p.len, &k->gather)
+                        : pt_break(&s->pt, p.ia, p.len, &k->gather);
 
         if (err != 0) {
             port_panic("space: a prepared break failed");
         }
     }
-    b->issued = space_issue(s, &b->gather);
+    k->issued = space_issue(s, &k->gather);
     s->refreshes++;
     space_unlock(s);
 }
@@ -235,26 +244,26 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
 static void change_wait(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
+    struct binding_change *k = kept_of(b, c);
 
-    (void)c;
-    if (b->issued) {
+    if (k->issued) {
         space_wait(b->space);
-        space_reclaim(b->space, &b->gather);
-        b->issued = false;
+        space_reclaim(b->space, &k->gather);
+        k->issued = false;
     }
 }
 
 /* ---- gain ---- */
 
-static void map_or_die(struct binding *b, uint64_t page, uint64_t n)
+static void map_or_die(struct binding *b, const struct gmem_change *c, uint64_t page, uint64_t n)
 {
-    if (n != 0 && binding_map(b, page, n, &b->reserve) != 0) {
+    if (n != 0 && binding_map(b, page, n, &kept_of(b, c)->reserve) != 0) {
         port_panic("space: a prepared map failed");
     }
 }
 
 /* What widen() took away around the change comes back, as the object is now. */
-static void put_back(struct binding *b, uint64_t page, uint64_t n)
+static void put_back(struct binding *b, const struct gmem_change *c, uint64_t page, uint64_t n)
 {
     struct space *s = b->space;
     uint64_t from = page, end = page + n;
@@ -262,8 +271,8 @@ static void put_back(struct binding *b, uint64_t page, uint64_t n)
     if (b->view == VIEW_GUEST) {
         (void)binding_page(b, b->busy_ia, &from);
         (void)binding_page(b, b->busy_last, &end);
-        map_or_die(b, from, page - from);
-        map_or_die(b, page + n, end + 1 - (page + n));
+        map_or_die(b, c, from, page - from);
+        map_or_die(b, c, page + n, end + 1 - (page + n));
         return;
     }
     /* Windows: leaves end with their chunk. The rest of the first and last chunk, where a hole is. */
@@ -278,7 +287,7 @@ static void put_back(struct binding *b, uint64_t page, uint64_t n)
 
             if (q >= b->first && q - b->first < b->n && gmem_state(b->f.gm, q) != GMEM_PRIVATE &&
                 pt_lookup(&s->pt, pa, &leaf) == 0 && !leaf.present) {
-                map_or_die(b, q, 1);
+                map_or_die(b, c, q, 1);
             }
         }
     }
@@ -295,10 +304,10 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
     }
     space_lock(s);
     if (gains(b, c) && b->prefill) {
-        map_or_die(b, page, n);
+        map_or_die(b, c, page, n);
     }
     if (b->busy) {
-        put_back(b, page, n);
+        put_back(b, c, page, n);
         b->busy = false;
     }
     space_unlock(s);
@@ -308,12 +317,13 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
 
 /* All walkers can wait: break the table's leaves, and map the block as one. The lock is held alone
  * throughout, so faults in between wait. */
-static bool merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+static bool merge_by_break(struct binding *b, const struct gmem_change *c, uint64_t page,
+                           uint64_t ia, uint64_t size)
 {
     struct space *s = b->space;
     struct pt_gather g;
 
-    if (b->reserve.count < UPPER_MAX) {
+    if (kept_of(b, c)->reserve.count < UPPER_MAX) {
         return false; /* the tables above may go too, and nothing may fail then: it stays as it is */
     }
     pt_gather_init(&g);
@@ -321,7 +331,7 @@ static bool merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64
         port_panic("space: a block that is no block");
     }
     space_flush(s, &g);
-    map_or_die(b, page, size >> PAGE_SHIFT);
+    map_or_die(b, c, page, size >> PAGE_SHIFT);
     s->merges++;
     return true;
 }
@@ -348,12 +358,18 @@ static bool block_fits(const struct binding *b, uint64_t page, uint64_t ia, uint
 }
 
 /* Merge the block of this size at page, if it is uniform. Lock held alone. */
-static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+static bool merge_block(struct binding *b, const struct gmem_change *c, uint64_t page, uint64_t ia,
+                        uint64_t size)
 {
+    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
     struct pt_leaf leaf;
+    uint32_t seq;
 
-    if (!space_leaf_ok(s, size) || !block_fits(b, page, ia, size)) {
+    /* Another change in the block has pages out, or will look at what is in: it merges afterwards. One
+     * that begins from here on waits for the lock. */
+    if (!space_leaf_ok(s, size) || !block_fits(b, page, ia, size) ||
+        !gmem_read_begin(b->f.gm, page, size >> PAGE_SHIFT, &seq)) {
         return false;
     }
     if (pt_lookup(&s->pt, ia, &leaf) != 0 || !leaf.present) {
@@ -362,15 +378,15 @@ static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t 
     if (leaf.last - leaf.ia + 1 >= size) {
         return true; /* it is one already */
     }
-    int made = pt_merge(&s->pt, ia, size, size, &b->gather);
+    int made = pt_merge(&s->pt, ia, size, size, &k->gather);
 
     if (made > 0) {
         s->merges++;
-        space_flush(s, &b->gather);
+        space_flush(s, &k->gather);
         return true;
     }
     if (made == -EOPNOTSUPP) {
-        return merge_by_break(b, page, ia, size);
+        return merge_by_break(b, c, page, ia, size);
     }
     return false;
 }
@@ -378,6 +394,7 @@ static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t 
 static void change_settle(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
+    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
     uint64_t page, n;
 
@@ -393,21 +410,23 @@ static void change_settle(struct follower *f, const struct gmem_change *c)
             uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, q) : gmem_frame(c->gm, q);
 
             space_lock(s);
-            if (merge_block(b, q, ia, SIZE_2M) && b->view == VIEW_GUEST && ia / SIZE_1G != gig) {
+            if (merge_block(b, c, q, ia, SIZE_2M) && b->view == VIEW_GUEST && ia / SIZE_1G != gig) {
                 uint64_t back = (ia & (SIZE_1G - 1)) >> PAGE_SHIFT;
 
                 gig = ia / SIZE_1G;
                 if (q >= b->first + back) {
-                    (void)merge_block(b, q - back, ia & ~(SIZE_1G - 1), SIZE_1G);
+                    (void)merge_block(b, c, q - back, ia & ~(SIZE_1G - 1), SIZE_1G);
                 }
             }
             space_unlock(s);
         }
     }
-    trim(b, SPACE_RESERVE);
-    if (b->reserve.count < SPACE_RESERVE) {
+    uint32_t keep = c->slot == 0 ? SPACE_RESERVE : 0;
+
+    trim(&k->reserve, keep);
+    if (k->reserve.count < keep) {
         /* So that the next small change finds what it needs; if there is nothing now, then then. */
-        (void)frame_tables_reserve(&b->reserve, SPACE_RESERVE - b->reserve.count);
+        (void)frame_tables_reserve(&k->reserve, keep - k->reserve.count);
     }
 }
 
@@ -422,6 +441,13 @@ static void change_hint(struct follower *f, uint64_t page)
     }
 }
 
+/* Faults look while they have a share of the lock. */
+static void change_quiesce(struct follower *f)
+{
+    space_lock(of(f)->space);
+    space_unlock(of(f)->space);
+}
+
 const struct follower_ops binding_ops = {
     .prepare = change_prepare,
     .cancel = change_cancel,
@@ -430,4 +456,5 @@ const struct follower_ops binding_ops = {
     .gain = change_gain,
     .settle = change_settle,
     .hint = change_hint,
+    .quiesce = change_quiesce,
 };

@@ -3,9 +3,9 @@
  * Faults. Any number of CPUs at once, beside each other: they share the lock, and the engine
  * installs one leaf by compare-exchange.
  *
- * Against a conversion: it makes the sequence count odd, then takes the lock alone to break. So a
- * fault that finds the count unchanged under its share of the lock installs before the break, which
- * takes the leaf away again; one that comes later sees the odd count, and retries.
+ * Against a conversion: it marks its range as in change, then takes the lock alone to break. So a
+ * fault that does not find the mark under its share of the lock installs before the break, which
+ * takes the leaf away again; one that comes later finds it, and retries.
  */
 #include <stddef.h>
 
@@ -107,7 +107,7 @@ static int fault_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
                                  gmem_frame(b->f.gm, *page) != (ia & ~(PAGE_SIZE - 1)))) {
         return -EPERM;
     }
-    if (gmem_read_retry(b->f.gm, seq)) {
+    if (gmem_read_retry(b->f.gm, *page, 1, seq)) {
         return -EAGAIN;
     }
     *hit = b;

@@ -388,7 +388,9 @@ uint64_t space_tables(struct space *s)
     uint64_t n = s->pt.root_pages + s->pt.tables;
 
     for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
-        n += s->binding[i].reserve.count;
+        for (unsigned k = 0; k < GMEM_CHANGES; k++) {
+            n += s->binding[i].change[k].reserve.count;
+        }
     }
     space_share_unlock(s);
     return n;

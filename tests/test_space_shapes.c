@@ -92,8 +92,8 @@ static void run(const struct shape *s, uint64_t seed, unsigned steps)
             (void)space_fault(&t.tree[0].s, TS_GUEST + s->offset + (q << PAGE_SHIFT), PT_READ);
             (void)space_fault(&t.tree[2].s, gmem_frame(&t.gm, q), PT_READ);
         }
-        frame_tables_release(&t.tree[0].s.binding[0].reserve);
-        frame_tables_release(&t.tree[2].s.binding[0].reserve);
+        frame_tables_release(&t.tree[0].s.binding[0].change[0].reserve);
+        frame_tables_release(&t.tree[2].s.binding[0].change[0].reserve);
         int err = gmem_convert(&t.gm, p, n, to_shared, policy);
 
         if (err == 0) {

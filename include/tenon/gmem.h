@@ -12,8 +12,11 @@
  * Life: create -> scrub (in steps, until 0) -> populate -> bind spaces -> seal -> convert ... ->
  * unbind -> destroy (in steps). Calls that need scrubbed memory give -EBUSY before.
  *
- * Concurrency: each call takes the object's lock, except those marked "no lock". One conversion of
- * an object runs at a time; faults run beside it and are decided by the sequence count.
+ * Concurrency: conversions of one object run beside each other while their ranges do not touch
+ * (GMEM_CHANGES at a time; one that has to wait for another spins). Faults run beside all of them,
+ * and are decided by the sequence count of the range that they look at. Calls that change what the
+ * object is (scrub, populate, seal, destroy, bind, unbind) have it alone: gmem_stop. The object's
+ * lock itself is held only for a look or a count.
  */
 #ifndef TENON_GMEM_H
 #define TENON_GMEM_H
@@ -30,17 +33,27 @@ enum gmem_policy {
 struct gmem;
 struct follower;
 
-/* One change of [page, page+n): what followers are told. Lives on the converter's stack. */
+/* Changes of one object at a time. */
+#define GMEM_CHANGES 8u
+
+/*
+ * One change of [page, page+n): what followers are told. Lives on the converter's stack.
+ * `slot` is its number among the object's changes under way: a follower keeps what it must remember
+ * between two steps under it. Numbers are given out from 0, so one converter alone always has 0.
+ */
 struct gmem_change {
     struct gmem *gm;
     uint64_t page;
     uint64_t n;
     enum gmem_state from, to;
+    uint32_t slot;
 };
 
 /*
- * What a follower does. Called in this order for one change; only prepare may fail. All are called
- * with the object's lock held by the converter, on one CPU.
+ * What a follower does. Called in this order for one change; only prepare may fail. All steps of one
+ * change are called on one CPU, with no lock of the object held; steps of other changes, of other
+ * ranges and with other slots, are called on other CPUs meanwhile (unless the follower asked for
+ * `alone`). No follower comes or goes while a change is under way.
  */
 struct follower_ops {
     /* Would this change be possible? Reserve every table page it may need. -EOPNOTSUPP: the
@@ -55,20 +68,35 @@ struct follower_ops {
     void (*wait)(struct follower *f, const struct gmem_change *c);
     /* The object is in its new state: make the new translation (or leave it to a fault). */
     void (*gain)(struct follower *f, const struct gmem_change *c);
-    /* Merge what became uniform; free what is left of the reservation. May be deferred. */
+    /* Merge what became uniform (and is in no other change); free what is left of the reservation.
+     * May be deferred. */
     void (*settle)(struct follower *f, const struct gmem_change *c);
-    /* Hint (A5): another follower has faulted this page in. Fire and forget. May be NULL. */
+    /* Hint (A5): another follower has faulted this page in. Fire and forget. May be NULL. Called with
+     * the object's lock held, so it may not call the object back. */
     void (*hint)(struct follower *f, uint64_t page);
+    /* Return once every look at the object's state (a fault's) that was under way is over. May be
+     * NULL if the follower looks only from within the calls above. */
+    void (*quiesce)(struct follower *f);
 };
 struct follower {
     const struct follower_ops *ops;
     struct gmem *gm;
     struct follower *next;
     bool wants_hint;
+    /* A change here may take neighbours away until gain (a leaf that may not be cut): the object's
+     * changes run one at a time. */
+    bool alone;
 };
 
 #define GMEM_MAX_CHUNKS  2048u /* 4 GiB */
 #define GMEM_STATE_PAGES 64u   /* 2 bits a page: a table page holds 16384 pages' states */
+
+/* A range that is in change, or was last (B6). */
+struct gmem_slot {
+    uint64_t page, n;
+    uint32_t stamp; /* gmem.seq after this change's last begin or end */
+    uint32_t prev;  /* the same of the change that had the slot before */
+};
 
 struct gmem {
     owner_t owner;
@@ -88,9 +116,13 @@ struct gmem {
     struct follower *followers;
     uint32_t hinters;
     struct port_lock lock;
-    /* Sequence count (B6): odd while [change_page, change_page+change_n) is in change. */
-    uint32_t seq;
-    uint64_t change_page, change_n;
+    /* Changes under way; all under the lock, read by faults without it (mem/claim.c). */
+    struct gmem_slot slot[GMEM_CHANGES];
+    uint32_t claimed;                      /* one bit each: the range is somebody's ... */
+    uint32_t active;                       /* ... and faults in it retry */
+    uint32_t seq;                          /* begins and ends of changes so far */
+    uint32_t stops;                        /* who waits for, or has, the object alone */
+    uint32_t loners;                       /* followers that want changes one at a time */
     uint64_t converted, converted_inplace; /* conversions done, by calls */
 };
 
@@ -139,12 +171,20 @@ uint64_t gmem_run_until(const struct gmem *gm, uint64_t page, uint64_t end);
  * one: the same frame. Costs one count per whole chunk. */
 bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view);
 
-/* Fault side of the sequence count, no lock: begin returns false while [page, page+n) is in change
- * (retry later); retry returns true if a change may have touched anything since begin. */
+/* Fault side of the sequence count, no lock: begin returns false while any of [page, page+n) is in
+ * change (retry later); retry returns true if a change may have touched any of it since begin.
+ * Changes of other pages are no concern of either. */
 bool gmem_read_begin(const struct gmem *gm, uint64_t page, uint64_t n, uint32_t *seq);
-bool gmem_read_retry(const struct gmem *gm, uint32_t seq);
+bool gmem_read_retry(const struct gmem *gm, uint64_t page, uint64_t n, uint32_t seq);
+/* Is any page in change just now? For somebody who would wait a little before a retry. No lock. */
+bool gmem_changing(const struct gmem *gm);
 
-/* The caller holds gm->lock, so that filling a tree and following are one step. */
+/* Have the object alone: no change under way, none let in, its lock held until gmem_go. Not from
+ * within a step of a change. */
+void gmem_stop(struct gmem *gm);
+void gmem_go(struct gmem *gm);
+
+/* Between gmem_stop and gmem_go, so that filling a tree and following are one step. */
 void gmem_follow(struct gmem *gm, struct follower *f);
 void gmem_unfollow(struct gmem *gm, struct follower *f);
 /* Tell every other follower that wants to know (A5); dropped while a change is under way. Never call

@@ -49,6 +49,14 @@ enum space_view {
 #define SPACE_BINDINGS 8u
 #define SPACE_RESERVE  8u /* table pages that a binding keeps at hand between changes */
 
+/* What a binding keeps between the steps of one change; its converter's alone. */
+struct binding_change {
+    bool issued;
+    uint32_t kept;          /* pages in reserve before prepare: what a refusal goes back to */
+    struct pt_pool reserve; /* slot 0 keeps some between changes */
+    struct pt_gather gather;
+};
+
 struct binding {
     struct follower f;   /* first: container of the ops */
     struct space *space; /* NULL: slot is free */
@@ -57,12 +65,11 @@ struct binding {
     uint64_t first, n;
     uint32_t prot;
     bool prefill;
-    /* Of the change under way; under gm->lock, `busy_*` under the space lock too. */
-    bool issued, busy;
-    uint64_t busy_ia, busy_last; /* neighbours that are out until gain: faults there retry */
-    uint32_t kept;               /* pages in reserve before prepare: what a refusal goes back to */
-    struct pt_pool reserve;
-    struct pt_gather gather;
+    /* Neighbours that are out until gain: faults there retry. Under the space lock; one change at a
+     * time has them (follower.alone). */
+    bool busy;
+    uint64_t busy_ia, busy_last;
+    struct binding_change change[GMEM_CHANGES];
 };
 
 /* Many at once (faults, lookups), or one alone (changes). Waiting changes go before new faults. */
