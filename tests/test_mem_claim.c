@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 /* A follower that only watches. */
 struct watcher {
@@ -144,12 +145,13 @@ static void beside(void **state)
 enum who { OVERLAP, APART, STOP };
 static enum who second;
 static atomic_int result;
-static atomic_bool got_in, first_over;
+static atomic_bool started, got_in, first_over;
 static pthread_t other;
 
 static void *other_main(void *arg)
 {
     (void)arg;
+    atomic_store(&started, true);
     if (second == STOP) {
         gmem_stop(&gm);
         atomic_store(&result, atomic_load(&first_over) ? 0 : 1);
@@ -168,9 +170,10 @@ static void start_other(const struct gmem_change *c)
         return;
     }
     assert_int_equal(pthread_create(&other, NULL, other_main, NULL), 0);
-    for (unsigned i = 0; i < 300; i++) {
+    while (!atomic_load(&started)) {
         sched_yield();
     }
+    usleep(20000); /* a right one spins all the while; a wrong one is through in microseconds */
     tp_assert(!atomic_load(&got_in), "two-changes-at-once: the other one is through\n");
     tp_assert(atomic_load(&prepared) == 1, "two-changes-at-once: the other one has begun\n");
     /* The last thing before the first change goes on to its end. */
@@ -181,6 +184,7 @@ static void waits(bool alone, enum who who, int want)
 {
     open_object(alone, start_other);
     second = who;
+    atomic_store(&started, false);
     atomic_store(&got_in, false);
     atomic_store(&first_over, false);
     atomic_store(&result, 99);
