@@ -19,6 +19,10 @@
  *   48 or 57; oa_bits: MAXPHYADDR (VT-d: HAW).
  * - model_vtd2: ha = hd (PASID entry SSADE), snoop (ECAP.SC), page1g (CAP.SSLPS bit 1), page2m (bit
  *   0). stage is 2. start_level 1, 0 or -1 with ia_bits 39, 48 or 57; oa_bits: HAW.
+ * - model_amdv1: ha, hd (DTE.HAD). stage is 2; ia_bits is what the mode reaches: 21, 30, 39, 48, 57
+ *   or 64 for modes 1 to 6, whatever part of it is in use.
+ * - model_ept: ha = hd (EPTP bit 6), page1g, page2m, exec_only, mbec, multihit. stage is 2;
+ *   start_level 0 or -1 with ia_bits 48 or 57; oa_bits: MAXPHYADDR.
  */
 #ifndef MODEL_WALK_H
 #define MODEL_WALK_H
@@ -89,6 +93,8 @@ struct model_walk_cfg {
     bool pge;            /* x86: CR4.PGE, the G bit counts */
     bool page1g, page2m; /* large leaves that the walker has */
     bool snoop;          /* VT-d second stage: bit 11 of a leaf is there */
+    bool exec_only;      /* EPT: entries may be executable and not readable */
+    bool mbec;           /* EPT: mode-based execute control, bit 10 is execute for user addresses */
     bool multihit;       /* CPU with the instruction TLB multiple-hit erratum */
 };
 
@@ -233,6 +239,11 @@ extern const struct model_format model_arm;
 extern const struct model_format model_x86;
 /* VT-d second stage, 3 to 5 levels. */
 extern const struct model_format model_vtd2;
+
+/* Extended page tables of 4 or 5 levels. */
+extern const struct model_format model_ept;
+/* The AMD IOMMU's host page tables. */
+extern const struct model_format model_amdv1;
 
 /* The live rule of formats with one_store: see walk.c. */
 enum model_verdict model_live_one_store(const struct model_walk_cfg *cfg,
