@@ -188,8 +188,11 @@ static double conversion_us(struct world *w)
 
 static uint64_t table_pages(const struct world *w)
 {
-    uint64_t n = w->cpu.pt.tables + w->cpu.pt.root_pages;
-    return w->share ? n : n + w->io.pt.tables + w->io.pt.root_pages;
+    struct pt_counts cpu, io;
+
+    (void)pt_count(&w->cpu.pt, &cpu);
+    (void)pt_count(&w->io.pt, &io);
+    return cpu.tables + w->cpu.pt.root_pages + (w->share ? 0 : io.tables + w->io.pt.root_pages);
 }
 
 static void one_size(uint64_t bytes, double first[2])

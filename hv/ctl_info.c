@@ -45,12 +45,13 @@ static const char *cpu_name(void)
     return "Arm";
 }
 
-static void space_numbers(const struct space *s, uint64_t leaves[4], uint64_t *tables)
+static void space_numbers(struct space *s, uint64_t leaves[4], uint64_t *tables)
 {
-    for (uint32_t i = 0; i < 4; i++) {
-        leaves[i] = s->pt.leaves[i];
-    }
-    *tables = s->pt.root ? s->pt.tables + s->pt.root_pages : 0;
+    struct pt_counts n;
+
+    space_count(s, &n);
+    memcpy(leaves, n.leaves, sizeof(n.leaves));
+    *tables = n.tables;
 }
 
 /* Can a tree that both walk change live? The reason if not. */
@@ -190,7 +191,7 @@ static uint8_t level_at(struct space *s, uint64_t ia)
     if (!s->pt.root || space_lookup(s, ia, &leaf) != 0 || !leaf.present) {
         return 0xff;
     }
-    return leaf.level;
+    return (uint8_t)leaf.level;
 }
 
 static void describe(struct vm *vm, uint64_t page, struct tn_mem_run *r)

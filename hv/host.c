@@ -335,6 +335,7 @@ void host_init(uint32_t mode)
                   .stalls = true },
     };
     struct pt_config met = cfg;
+    struct pt_counts n;
     bool share = false;
     const char *why = "no SMMU";
 
@@ -360,8 +361,9 @@ void host_init(uint32_t mode)
         port_log("NO SMMU: DMA of the host's devices is NOT checked, no device can go to a VM");
     }
     init_pci();
+    space_count(&hv.host_cpu, &n);
     port_log("host: stage 2 of %u bits, leaves 1G %lu 2M %lu 4K %lu; %s mode%s%s",
-             hv.host_cpu.pt.cfg.ia_bits, hv.host_cpu.pt.leaves[1], hv.host_cpu.pt.leaves[2],
-             hv.host_cpu.pt.leaves[3], hv.host_mode == 1 ? "share" : "mirror",
+             hv.host_cpu.pt.cfg.ia_bits, n.leaves[1], n.leaves[2], n.leaves[3],
+             hv.host_mode == 1 ? "share" : "mirror",
              share ? "" : "; share mode: ", share ? "" : why);
 }

@@ -209,9 +209,12 @@ int vm_window(struct vm *vm, uint64_t gpa, uint64_t *pa)
     return 0;
 }
 
-static uint64_t leaves_of(const struct space *s)
+static uint64_t leaves_of(struct space *s)
 {
-    return s->pt.leaves[0] + s->pt.leaves[1] + s->pt.leaves[2] + s->pt.leaves[3];
+    struct pt_counts n;
+
+    space_count(s, &n);
+    return n.leaves[0] + n.leaves[1] + n.leaves[2] + n.leaves[3];
 }
 
 int vm_merge(struct vm *vm, uint64_t *cpu_leaves, uint64_t *io_leaves)
@@ -235,8 +238,13 @@ int vm_merge(struct vm *vm, uint64_t *cpu_leaves, uint64_t *io_leaves)
 
 void vm_stat(struct vm *vm, struct tn_vm_stat *st)
 {
-    const struct space *io = vm_io_space(vm);
+    struct pt_counts cpu = { 0 }, io = { 0 };
 
+    /* Our use of the VM keeps it from dying from here on, but it may be at that already. */
+    if (vm->state != TN_VM_DYING) {
+        space_count(&vm->cpu, &cpu);
+        space_count(vm_io_space(vm), &io);
+    }
     memset(st, 0, sizeof(*st));
     st->id = vm->id;
     st->state = vm->running ? TN_VM_RUNNING : vm->state;
@@ -248,11 +256,11 @@ void vm_stat(struct vm *vm, struct tn_vm_stat *st)
     st->pending = vm->pending;
     st->requests = vm->requests;
     for (uint32_t i = 0; i < 4; i++) {
-        st->cpu_leaves[i] = vm->cpu.pt.leaves[i];
-        st->io_leaves[i] = io->pt.leaves[i];
+        st->cpu_leaves[i] = cpu.leaves[i];
+        st->io_leaves[i] = io.leaves[i];
     }
-    st->cpu_tables = vm->cpu.pt.tables + vm->cpu.pt.root_pages;
-    st->io_tables = io->pt.tables + io->pt.root_pages;
+    st->cpu_tables = cpu.tables;
+    st->io_tables = io.tables;
     st->cuts = vm->cpu.cuts + vm->io.cuts;
     st->merges = vm->cpu.merges + vm->io.merges;
     st->refreshes = vm->cpu.refreshes + vm->io.refreshes;

@@ -84,19 +84,15 @@ static FMT_INLINE int protect(const struct pt_fmt *f, struct pt *pt, uint64_t ia
 
 int pt_protect(struct pt *pt, uint64_t ia, uint64_t len, uint32_t prot, struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return protect(&pt_fmt_arm_s1, pt, ia, len, prot, g);
-    case PT_ARM_S2_4K:
-        return protect(&pt_fmt_arm_s2, pt, ia, len, prot, g);
-    }
-    return -EINVAL;
+#define CALL(fmt) protect(&(fmt), pt, ia, len, prot, g)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
-static FMT_INLINE void bitmap_set(uint64_t *bitmap, uint64_t first, uint64_t n)
+static FMT_INLINE void bitmap_set(uint64_t *bitmap, uint64_t first, uint64_t last)
 {
-    for (uint64_t i = first; i < first + n;) {
-        if ((i & 63) == 0 && first + n - i >= 64) {
+    for (uint64_t i = first; i <= last;) {
+        if ((i & 63) == 0 && last - i >= 63) {
             bitmap[i >> 6] = ~(uint64_t)0;
             i += 64;
         } else {
@@ -107,12 +103,16 @@ static FMT_INLINE void bitmap_set(uint64_t *bitmap, uint64_t first, uint64_t n)
 }
 
 static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
-                                       uint64_t len, uint64_t *bitmap, struct pt_gather *g)
+                                       uint64_t len, uint64_t *bitmap, uint64_t unit,
+                                       struct pt_gather *g)
 {
     uint64_t last = ia + (len - 1), pos = ia;
     struct pt_walk w;
     int ret = range_check(pt, ia, len);
 
+    if (unit < PAGE_SIZE || (unit & (unit - 1)) != 0) {
+        ret = -EINVAL;
+    }
     if (ret != 0) {
         return ret;
     }
@@ -137,10 +137,13 @@ static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, ui
             if (!ent_present(f, v) || !ent_dirty(f, v)) {
                 continue;
             }
+            bitmap_set(bitmap, (at - ia) / unit, (lvl_last(f, w.level, at) - ia) / unit);
+            if (!g) {
+                continue;
+            }
             while (!port_pte_cas(&w.e[i], &v, ent_clean(f, v))) {
             }
             clean(pt, &w.e[i], 1);
-            bitmap_set(bitmap, (at - ia) >> PAGE_SHIFT, lvl_size(f, w.level) >> PAGE_SHIFT);
             pt_gather_add(g, at, lvl_last(f, w.level, at), (uint8_t)w.level, false);
         }
         pos = base + ((uint64_t)n << f->shift[w.level]) - 1;
@@ -151,16 +154,12 @@ static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, ui
     }
 }
 
-int pt_dirty_read_clear(struct pt *pt, uint64_t ia, uint64_t len, uint64_t *bitmap,
+int pt_dirty_read_clear(struct pt *pt, uint64_t ia, uint64_t len, uint64_t *bitmap, uint64_t unit,
                         struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return dirty_read_clear(&pt_fmt_arm_s1, pt, ia, len, bitmap, g);
-    case PT_ARM_S2_4K:
-        return dirty_read_clear(&pt_fmt_arm_s2, pt, ia, len, bitmap, g);
-    }
-    return -EINVAL;
+#define CALL(fmt) dirty_read_clear(&(fmt), pt, ia, len, bitmap, unit, g)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
 static FMT_INLINE int age(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t len,
@@ -196,11 +195,7 @@ static FMT_INLINE int age(const struct pt_fmt *f, struct pt *pt, uint64_t ia, ui
 
 int pt_age(struct pt *pt, uint64_t ia, uint64_t len, bool *young, struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return age(&pt_fmt_arm_s1, pt, ia, len, young, g);
-    case PT_ARM_S2_4K:
-        return age(&pt_fmt_arm_s2, pt, ia, len, young, g);
-    }
-    return -EINVAL;
+#define CALL(fmt) age(&(fmt), pt, ia, len, young, g)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }

@@ -125,14 +125,6 @@ static FMT_INLINE void cut_commit(const struct pt_fmt *f, struct pt *pt, struct 
     } while (!port_pte_cas(p->w.e, &v, ent_link(f, p->node[0].pa)));
     clean(pt, p->w.e, 1);
 
-    pt->leaves[p->w.level]--;
-    for (unsigned i = 0; i < p->n; i++) {
-        pt->leaves[p->node[i].level] += lvl_entries(f);
-        if (i > 0) {
-            pt->leaves[p->node[p->node[i].parent].level]--;
-        }
-    }
-    pt->tables += p->n;
     pt_gather_add(g, p->base, lvl_last(f, p->w.level, p->base), (uint8_t)p->w.level, false);
 }
 
@@ -175,22 +167,14 @@ int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len)
     struct cut_plan p[2];
     unsigned n;
 
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return cut_check(&pt_fmt_arm_s1, pt, ia, len, p, &n);
-    case PT_ARM_S2_4K:
-        return cut_check(&pt_fmt_arm_s2, pt, ia, len, p, &n);
-    }
-    return -EINVAL;
+#define CALL(fmt) cut_check(&(fmt), pt, ia, len, p, &n)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
 int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return cut(&pt_fmt_arm_s1, pt, ia, len, pool, g);
-    case PT_ARM_S2_4K:
-        return cut(&pt_fmt_arm_s2, pt, ia, len, pool, g);
-    }
-    return -EINVAL;
+#define CALL(fmt) cut(&(fmt), pt, ia, len, pool, g)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }

@@ -3,55 +3,71 @@
  * The engine's common part: entries, levels, walks. Everything is always_inline over a constant
  * format; each operation's file (map.c, cut.c, ...) instantiates it once per format in a switch.
  *
- * A new format: one header in fmt/, one line in each of the three dispatchers below, and one case
- * in the switch of each operation.
+ * A new format: one header in fmt/, and one line in the port_formats.h of the ports that want it.
  */
 #ifndef PT_ENGINE_H
 #define PT_ENGINE_H
 
-#include "fmt/arm_s1.h"
-#include "fmt/arm_s2.h"
+#include "port_formats.h"
+#include "port_pte.h"
 #include "tenon/errno.h"
 #include "tenon/port.h"
 #include "tenon/pt.h"
 
 #define PT_LEVELS 4u
 
+/* Each operation's instances: the caller defines CALL(fmt), the call for one format. */
+#define PT_CASE(id, fmt, prefix) \
+    case id:                     \
+        return CALL(fmt);
+#define PT_SWITCH(format, miss) \
+    switch (format) {           \
+        PORT_FORMATS(PT_CASE)   \
+    default:                    \
+        return miss;            \
+    }
+
 /* --- the format's own inlines --- */
 
 static FMT_INLINE bool fmt_prot_ok(const struct pt_fmt *f, uint32_t prot)
 {
+#define CASE(id, fmt, prefix) \
+    case id:                  \
+        return prefix##_prot_ok(prot);
     switch (f->id) {
-    case PT_ARM_S1_4K:
-        return arm_s1_prot_ok(prot);
-    case PT_ARM_S2_4K:
-        return arm_s2_prot_ok(prot);
+        PORT_FORMATS(CASE)
+    default:
+        return false;
     }
-    return false;
+#undef CASE
 }
 
 /* Attribute bits of a leaf: everything but type and output address. */
 static FMT_INLINE uint64_t fmt_attr(const struct pt_fmt *f, const struct pt_config *cfg,
                                     uint32_t prot)
 {
+#define CASE(id, fmt, prefix) \
+    case id:                  \
+        return prefix##_attr(cfg, prot);
     switch (f->id) {
-    case PT_ARM_S1_4K:
-        return arm_s1_attr(cfg, prot);
-    case PT_ARM_S2_4K:
-        return arm_s2_attr(cfg, prot);
+        PORT_FORMATS(CASE)
+    default:
+        return 0;
     }
-    return 0;
+#undef CASE
 }
 
 static FMT_INLINE uint32_t fmt_prot(const struct pt_fmt *f, const struct pt_config *cfg, uint64_t e)
 {
+#define CASE(id, fmt, prefix) \
+    case id:                  \
+        return prefix##_prot(cfg, e);
     switch (f->id) {
-    case PT_ARM_S1_4K:
-        return arm_s1_prot(cfg, e);
-    case PT_ARM_S2_4K:
-        return arm_s2_prot(cfg, e);
+        PORT_FORMATS(CASE)
+    default:
+        return 0;
     }
-    return 0;
+#undef CASE
 }
 
 /* --- entries --- */
@@ -150,14 +166,14 @@ static FMT_INLINE unsigned root_entries(const struct pt_fmt *f, const struct pt 
 
 static FMT_INLINE unsigned tab_entries(const struct pt_fmt *f, const struct pt *pt, unsigned level)
 {
-    return level == pt->cfg.start_level ? root_entries(f, pt) : lvl_entries(f);
+    return level == (unsigned)pt->cfg.start_level ? root_entries(f, pt) : lvl_entries(f);
 }
 
 static FMT_INLINE unsigned tab_index(const struct pt_fmt *f, const struct pt *pt, unsigned level,
                                      uint64_t ia)
 {
-    return level == pt->cfg.start_level ? (unsigned)(ia >> f->shift[level])
-                                        : lvl_index(f, level, ia);
+    return level == (unsigned)pt->cfg.start_level ? (unsigned)(ia >> f->shift[level])
+                                                  : lvl_index(f, level, ia);
 }
 
 /* --- the walk --- */
@@ -173,7 +189,7 @@ struct pt_walk {
 static FMT_INLINE void walk(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
                             struct pt_walk *w)
 {
-    unsigned level = pt->cfg.start_level;
+    unsigned level = (unsigned)pt->cfg.start_level;
     uint64_t *t = port_va(pt->root);
     uint64_t *e = &t[ia >> f->shift[level]];
     uint64_t v;
@@ -242,12 +258,6 @@ static inline int prot_check(const struct pt_fmt *f, const struct pt *pt, uint32
         return -EOPNOTSUPP; /* such a leaf would look read-only to this walker */
     }
     return 0;
-}
-
-/* Counts are read by the owner only, but pt_map_leaf may run on several CPUs at once. */
-static inline void count_add(uint64_t *count, uint64_t n)
-{
-    __atomic_fetch_add(count, n, __ATOMIC_RELAXED);
 }
 
 /* Puts every table page of the sub-tree under `pa` (a table at `level`) on the list. */

@@ -2,34 +2,30 @@
 /* Looking without changing: lookups, and visitors without callbacks. */
 #include "engine.h"
 
-static FMT_INLINE void look(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
-                            struct pt_leaf *leaf)
+static FMT_INLINE int look(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
+                           struct pt_leaf *leaf)
 {
     struct pt_walk w;
 
+    if (ia >> pt->cfg.ia_bits != 0) {
+        return -ERANGE;
+    }
     walk(f, pt, ia, &w);
     leaf->present = ent_present(f, w.v);
-    leaf->level = (uint8_t)w.level;
+    leaf->level = (int8_t)w.level;
+    leaf->shift = f->shift[w.level];
     leaf->ia = lvl_base(f, w.level, ia);
     leaf->last = lvl_last(f, w.level, ia);
     leaf->oa = leaf->present ? ent_oa(f, w.v) : 0;
     leaf->prot = leaf->present ? fmt_prot(f, &pt->cfg, w.v) : 0;
+    return 0;
 }
 
 int pt_lookup(const struct pt *pt, uint64_t ia, struct pt_leaf *leaf)
 {
-    if (ia >> pt->cfg.ia_bits != 0) {
-        return -ERANGE;
-    }
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        look(&pt_fmt_arm_s1, pt, ia, leaf);
-        return 0;
-    case PT_ARM_S2_4K:
-        look(&pt_fmt_arm_s2, pt, ia, leaf);
-        return 0;
-    }
-    return -EINVAL;
+#define CALL(fmt) look(&(fmt), pt, ia, leaf)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
 bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *leaf)
@@ -59,9 +55,9 @@ static FMT_INLINE bool next_table(const struct pt_fmt *f, const struct pt *pt,
      * is looked at next, for it->ia. */
     while (!it->done) {
         const uint64_t *t = port_va(pt->root);
-        unsigned l = pt->cfg.start_level, i, n;
+        unsigned l = (unsigned)pt->cfg.start_level, i, n;
 
-        while (l < it->level) {
+        while (l < (unsigned)it->level) {
             uint64_t v = port_pte_load(&t[tab_index(f, pt, l, it->ia)]);
 
             if (!ent_present(f, v) || ent_is_leaf(f, l, v)) {
@@ -77,7 +73,7 @@ static FMT_INLINE bool next_table(const struct pt_fmt *f, const struct pt *pt,
 
             if (ent_present(f, v) && !ent_is_leaf(f, l, v)) {
                 *table_pa = ent_oa(f, v);
-                it->level = (uint8_t)(l + 1);
+                it->level = (int8_t)(l + 1);
                 return true;
             }
             it->ia = lvl_last(f, l, it->ia) + 1;
@@ -86,10 +82,10 @@ static FMT_INLINE bool next_table(const struct pt_fmt *f, const struct pt *pt,
         if (l == f->last_level) {
             it->ia = lvl_last(f, l - 1, it->ia) + 1;
         }
-        while (l > pt->cfg.start_level && (it->ia & (lvl_size(f, l - 1) - 1)) == 0) {
+        while (l > (unsigned)pt->cfg.start_level && (it->ia & (lvl_size(f, l - 1) - 1)) == 0) {
             l--;
         }
-        it->level = (uint8_t)l;
+        it->level = (int8_t)l;
         it->done = it->ia == top;
     }
     return false;
@@ -97,11 +93,7 @@ static FMT_INLINE bool next_table(const struct pt_fmt *f, const struct pt *pt,
 
 bool pt_next_table(const struct pt *pt, struct pt_table_iter *it, uint64_t *table_pa)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return next_table(&pt_fmt_arm_s1, pt, it, table_pa);
-    case PT_ARM_S2_4K:
-        return next_table(&pt_fmt_arm_s2, pt, it, table_pa);
-    }
-    return false;
+#define CALL(fmt) next_table(&(fmt), pt, it, table_pa)
+    PT_SWITCH(pt->cfg.format, false)
+#undef CALL
 }

@@ -35,7 +35,7 @@ static FMT_INLINE unsigned top_level(const struct pt_fmt *f, const struct pt *pt
 {
     unsigned top = f->last_level;
 
-    while (top > pt->cfg.start_level && lvl_leaf_ok(f, top - 1) &&
+    while (top > (unsigned)pt->cfg.start_level && lvl_leaf_ok(f, top - 1) &&
            (delta & (lvl_size(f, top - 1) - 1)) == 0 && (cap == 0 || lvl_size(f, top - 1) <= cap)) {
         top--;
     }
@@ -122,7 +122,6 @@ static FMT_INLINE void map_fill(const struct pt_fmt *f, struct pt *pt, const str
         port_pte_fill(e, first, lvl_size(f, level), n);
     }
     clean(pt, e, n);
-    pt->leaves[level] += n;
 }
 
 /*
@@ -137,7 +136,7 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
     uint64_t pos = job->ia;
 
     for (;;) {
-        unsigned level = pt->cfg.start_level;
+        unsigned level = (unsigned)pt->cfg.start_level;
         uint64_t *t = port_va(pt->root);
         uint64_t *e;
         unsigned n;
@@ -171,7 +170,6 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
                 uint64_t pa = pt_pool_pop(pool);
 
                 v = ent_link(f, pa);
-                pt->tables++;
                 clean(pt, port_va(pa), lvl_entries(f));
                 if (hidden) {
                     port_pte_store(e, v);
@@ -236,13 +234,9 @@ static FMT_INLINE int map(const struct pt_fmt *f, struct pt *pt, uint64_t ia, ui
 int pt_map(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
            uint64_t max_level_size, struct pt_pool *pool)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return map(&pt_fmt_arm_s1, pt, ia, oa, len, prot, max_level_size, pool);
-    case PT_ARM_S2_4K:
-        return map(&pt_fmt_arm_s2, pt, ia, oa, len, prot, max_level_size, pool);
-    }
-    return -EINVAL;
+#define CALL(fmt) map(&(fmt), pt, ia, oa, len, prot, max_level_size, pool)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
 static FMT_INLINE int need_map(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
@@ -266,13 +260,9 @@ static FMT_INLINE int need_map(const struct pt_fmt *f, const struct pt *pt, uint
 int pt_need_map(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
                 uint64_t max_level_size, uint32_t *n)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return need_map(&pt_fmt_arm_s1, pt, ia, oa, len, max_level_size, n);
-    case PT_ARM_S2_4K:
-        return need_map(&pt_fmt_arm_s2, pt, ia, oa, len, max_level_size, n);
-    }
-    return -EINVAL;
+#define CALL(fmt) need_map(&(fmt), pt, ia, oa, len, max_level_size, n)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
 /*
@@ -286,7 +276,7 @@ static FMT_INLINE int map_leaf(const struct pt_fmt *f, struct pt *pt, uint64_t i
     uint64_t leaf;
     int ret;
 
-    if (level > f->last_level || level < pt->cfg.start_level || !lvl_leaf_ok(f, level) ||
+    if (level > f->last_level || level < (unsigned)pt->cfg.start_level || !lvl_leaf_ok(f, level) ||
         ((ia | oa) & (lvl_size(f, level) - 1)) != 0) {
         return -EINVAL;
     }
@@ -322,8 +312,6 @@ static FMT_INLINE int map_leaf(const struct pt_fmt *f, struct pt *pt, uint64_t i
         port_publish();
         if (port_pte_cas(w.e, &old, v)) {
             clean(pt, w.e, 1);
-            count_add(&pt->leaves[level], 1);
-            count_add(&pt->tables, level - w.level);
             port_publish();
             return 0;
         }
@@ -336,14 +324,10 @@ static FMT_INLINE int map_leaf(const struct pt_fmt *f, struct pt *pt, uint64_t i
     }
 }
 
-int pt_map_leaf(struct pt *pt, uint64_t ia, uint64_t oa, uint8_t level, uint32_t prot,
+int pt_map_leaf(struct pt *pt, uint64_t ia, uint64_t oa, int8_t level, uint32_t prot,
                 struct pt_pool *pool)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return map_leaf(&pt_fmt_arm_s1, pt, ia, oa, level, prot, pool);
-    case PT_ARM_S2_4K:
-        return map_leaf(&pt_fmt_arm_s2, pt, ia, oa, level, prot, pool);
-    }
-    return -EINVAL;
+#define CALL(fmt) map_leaf(&(fmt), pt, ia, oa, (unsigned)level, prot, pool)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }

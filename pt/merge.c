@@ -12,8 +12,6 @@ struct merge_job {
     uint64_t hi;
     uint64_t attr;
     uint64_t oa;
-    uint64_t leaves[PT_LEVELS];
-    uint64_t tables;
 };
 
 /*
@@ -26,10 +24,6 @@ static FMT_INLINE bool uniform(const struct pt_fmt *f, uint64_t *top, unsigned l
     uint64_t end = lvl_last(f, level - 1, base);
     uint64_t pos = base;
 
-    for (unsigned l = 0; l < PT_LEVELS; l++) {
-        job->leaves[l] = 0;
-    }
-    job->tables = 1;
     do {
         unsigned l = level, i;
         uint64_t *t = top;
@@ -47,9 +41,6 @@ static FMT_INLINE bool uniform(const struct pt_fmt *f, uint64_t *top, unsigned l
             if (lvl_last(f, l, pos) < job->lo || lvl_base(f, l, pos) > job->hi) {
                 return false;
             }
-            if (pos == lvl_base(f, l, pos)) {
-                job->tables++;
-            }
             t = ent_table(f, v);
             l++;
         }
@@ -65,7 +56,6 @@ static FMT_INLINE bool uniform(const struct pt_fmt *f, uint64_t *top, unsigned l
             if ((v | f->accessed) != ((job->oa + (pos - base)) | job->attr | ent_leaf_bits(f, l))) {
                 break;
             }
-            job->leaves[l]++;
             pos += lvl_size(f, l);
         }
         /* What stopped the run is a table (entered next), or not part of it. */
@@ -101,7 +91,7 @@ static FMT_INLINE int merge(const struct pt_fmt *f, struct pt *pt, uint64_t ia, 
 
         walk(f, pt, pos, &w);
         end = lvl_last(f, w.level, pos);
-        for (unsigned l = w.level; l > pt->cfg.start_level; l--) {
+        for (unsigned l = w.level; l > (unsigned)pt->cfg.start_level; l--) {
             uint64_t base = lvl_base(f, l - 1, pos);
 
             /* A block is looked at once, from its first address in the range. */
@@ -134,11 +124,6 @@ static FMT_INLINE int merge(const struct pt_fmt *f, struct pt *pt, uint64_t ia, 
             g->held[g->held_n++] = port_pa(w.tab[block + 1]) | (block + 1);
             port_pte_store(e, best.oa | best.attr | ent_leaf_bits(f, block));
             clean(pt, e, 1);
-            for (unsigned l = 0; l < PT_LEVELS; l++) {
-                pt->leaves[l] -= best.leaves[l];
-            }
-            pt->leaves[block]++;
-            pt->tables -= best.tables;
             end = lvl_last(f, block, pos);
             pt_gather_add(g, base, end, PT_LEVEL_ANY, true);
             made++;
@@ -154,11 +139,7 @@ static FMT_INLINE int merge(const struct pt_fmt *f, struct pt *pt, uint64_t ia, 
 
 int pt_merge(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return merge(&pt_fmt_arm_s1, pt, ia, len, max_size, g);
-    case PT_ARM_S2_4K:
-        return merge(&pt_fmt_arm_s2, pt, ia, len, max_size, g);
-    }
-    return -EINVAL;
+#define CALL(fmt) merge(&(fmt), pt, ia, len, max_size, g)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }

@@ -9,19 +9,19 @@ struct pt_live pt_live_meet(struct pt_live a, struct pt_live b)
         .hw_af = a.hw_af && b.hw_af,
         .hw_dirty = a.hw_dirty && b.hw_dirty,
         .stalls = a.stalls && b.stalls,
+        .contig = a.contig && b.contig,
+        .exec_4k = a.exec_4k || b.exec_4k,
+        .leaf_max = a.leaf_max != 0 && (b.leaf_max == 0 || a.leaf_max < b.leaf_max) ? a.leaf_max
+                                                                                    : b.leaf_max,
     };
 }
 
 /* The format by number, for the calls that are not worth an instance of their own. */
 static const struct pt_fmt *format(const struct pt_config *cfg)
 {
-    switch (cfg->format) {
-    case PT_ARM_S1_4K:
-        return &pt_fmt_arm_s1;
-    case PT_ARM_S2_4K:
-        return &pt_fmt_arm_s2;
-    }
-    return NULL;
+#define CALL(fmt) &(fmt)
+    PT_SWITCH(cfg->format, NULL)
+#undef CALL
 }
 
 int pt_root_pages(const struct pt_config *cfg)
@@ -29,7 +29,7 @@ int pt_root_pages(const struct pt_config *cfg)
     const struct pt_fmt *f = format(cfg);
     unsigned min, max;
 
-    if (!f || cfg->start_level > 2 || arm_ps(cfg->oa_bits) < 0) {
+    if (!f || cfg->start_level < 0 || cfg->start_level > 2 || arm_ps(cfg->oa_bits) < 0) {
         return -EINVAL;
     }
     /* One bit at least is resolved at the start level, at most a full table; stage 2 may have four
@@ -61,6 +61,12 @@ int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root)
     return 0;
 }
 
+uint32_t pt_table_bytes(enum pt_format format)
+{
+    (void)format;
+    return PAGE_SIZE;
+}
+
 uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
 {
     const struct pt_fmt *f = format(&pt->cfg);
@@ -73,7 +79,7 @@ uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
     /* A table at level l+1 for every block of level l that the range touches. Cutting adds no
      * more: both ends are in the range's own blocks, except the end address of an aligned range,
      * which is a boundary already. */
-    for (unsigned l = pt->cfg.start_level; l < f->last_level; l++) {
+    for (unsigned l = (unsigned)pt->cfg.start_level; l < f->last_level; l++) {
         n += (last >> f->shift[l]) - (ia >> f->shift[l]) + 1;
     }
     return (uint32_t)n;
@@ -92,15 +98,11 @@ void pt_clear(struct pt *pt, struct pt_gather *g)
             continue;
         }
         port_pte_store(&root[i], 0);
-        if (!ent_is_leaf(f, pt->cfg.start_level, v)) {
-            pt_free_subtree(f, &g->freed, ent_oa(f, v), pt->cfg.start_level + 1u);
+        if (!ent_is_leaf(f, (unsigned)pt->cfg.start_level, v)) {
+            pt_free_subtree(f, &g->freed, ent_oa(f, v), (unsigned)pt->cfg.start_level + 1u);
         }
     }
     clean(pt, root, n);
-    for (unsigned l = 0; l < PT_LEVELS; l++) {
-        pt->leaves[l] = 0;
-    }
-    pt->tables = 0;
     g->all = true;
     g->n = 0;
 }

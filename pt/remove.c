@@ -92,7 +92,7 @@ static FMT_INLINE bool table_empty(const struct pt_fmt *f, const uint64_t *t, un
 static FMT_INLINE void free_empty(const struct pt_fmt *f, struct pt *pt, struct pt_walk *w,
                                   uint64_t pos, uint64_t ia, uint64_t last, struct pt_gather *g)
 {
-    for (unsigned l = w->level; l > pt->cfg.start_level; l--) {
+    for (unsigned l = w->level; l > (unsigned)pt->cfg.start_level; l--) {
         uint64_t base = lvl_base(f, l - 1, pos);
         uint64_t end = lvl_last(f, l - 1, pos);
         uint64_t *link = &w->tab[l - 1][tab_index(f, pt, l - 1, pos)];
@@ -105,7 +105,6 @@ static FMT_INLINE void free_empty(const struct pt_fmt *f, struct pt *pt, struct 
         }
         port_pte_store(link, 0);
         clean(pt, link, 1);
-        pt->tables--;
         /* All of it is a hole by now, so the list may be threaded through the page at once. */
         pt_pool_push(&g->freed, port_pa(w->tab[l]));
         pt_gather_add(g, base, end, PT_LEVEL_ANY, true);
@@ -134,7 +133,6 @@ static FMT_INLINE int remove(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
         n = run_length(f, pt, w.level, pos, last);
         leaves = clear_run(f, pt, w.e, w.level, n, &first, &end, &stop, &g->dirty);
         if (leaves > 0) {
-            pt->leaves[w.level] -= leaves;
             pt_gather_add(g, base + ((uint64_t)first << f->shift[w.level]),
                           base + ((uint64_t)end << f->shift[w.level]) - 1, (uint8_t)w.level, false);
         }
@@ -153,22 +151,14 @@ static FMT_INLINE int remove(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
 
 int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return remove(&pt_fmt_arm_s1, pt, ia, len, g, false);
-    case PT_ARM_S2_4K:
-        return remove(&pt_fmt_arm_s2, pt, ia, len, g, false);
-    }
-    return -EINVAL;
+#define CALL(fmt) remove(&(fmt), pt, ia, len, g, false)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }
 
 int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-    switch (pt->cfg.format) {
-    case PT_ARM_S1_4K:
-        return remove(&pt_fmt_arm_s1, pt, ia, len, g, true);
-    case PT_ARM_S2_4K:
-        return remove(&pt_fmt_arm_s2, pt, ia, len, g, true);
-    }
-    return -EINVAL;
+#define CALL(fmt) remove(&(fmt), pt, ia, len, g, true)
+    PT_SWITCH(pt->cfg.format, -EINVAL)
+#undef CALL
 }

@@ -132,7 +132,7 @@ int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *po
 /* Tables above the 2M blocks, for a 1G region that was not met before. */
 static uint32_t upper_tables(const struct binding *b, uint64_t ia, uint64_t *last_gig)
 {
-    unsigned start = b->space->pt.cfg.start_level;
+    unsigned start = (unsigned)b->space->pt.cfg.start_level;
 
     if (ia / SIZE_1G == *last_gig) {
         return 0;

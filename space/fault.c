@@ -46,7 +46,7 @@ static int install(struct binding *b, uint64_t ia, uint64_t page, struct pt_pool
 {
     static const struct {
         uint64_t size;
-        uint8_t level;
+        int8_t level;
     } sizes[] = { { SIZE_1G, 1 }, { SIZE_2M, 2 }, { PAGE_SIZE, 3 } };
     struct space *s = b->space;
     int err = -EEXIST;

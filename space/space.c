@@ -382,10 +382,25 @@ int space_lookup(struct space *s, uint64_t ia, struct pt_leaf *leaf)
     return err;
 }
 
+void space_count(struct space *s, struct pt_counts *n)
+{
+    *n = (struct pt_counts){ 0 };
+    if (s->pt.root == 0) {
+        return;
+    }
+    space_share_lock(s);
+    (void)pt_count(&s->pt, n);
+    space_share_unlock(s);
+    n->tables += s->pt.root_pages;
+}
+
 uint64_t space_tables(struct space *s)
 {
+    struct pt_counts now;
+
+    space_count(s, &now);
     space_share_lock(s);
-    uint64_t n = s->pt.root_pages + s->pt.tables;
+    uint64_t n = now.tables;
 
     for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
         for (unsigned k = 0; k < GMEM_CHANGES; k++) {

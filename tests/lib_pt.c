@@ -10,22 +10,24 @@
     }
 
 const struct tp_conf tp_confs[] = {
-    { "s2 ia48 level 0", { PT_ARM_S2_4K, 48, 48, 0, false, false, false, LIVE_ALL } },
-    { "s2 ia40 level 0 fwb xnx", { PT_ARM_S2_4K, 40, 44, 0, true, true, false, LIVE_ALL } },
-    { "s2 ia39 level 1", { PT_ARM_S2_4K, 39, 40, 1, false, false, true, LIVE_ALL } },
+    { "s2 ia48 level 0", { PT_ARM_S2_4K, 48, 48, 0, false, false, false, false, LIVE_ALL } },
+    { "s2 ia40 level 0 fwb xnx", { PT_ARM_S2_4K, 40, 44, 0, true, true, false, false, LIVE_ALL } },
+    { "s2 ia39 level 1", { PT_ARM_S2_4K, 39, 40, 1, false, false, true, false, LIVE_ALL } },
     { "s2 ia40 level 1, 2 start tables",
-      { PT_ARM_S2_4K, 40, 40, 1, true, false, false, LIVE_ALL } },
+      { PT_ARM_S2_4K, 40, 40, 1, true, false, false, false, LIVE_ALL } },
     { "s2 ia43 level 1, 16 start tables",
-      { PT_ARM_S2_4K, 43, 48, 1, false, true, false, LIVE_ALL } },
-    { "s2 ia31 level 1, 2 entries", { PT_ARM_S2_4K, 31, 36, 1, false, false, false, LIVE_ALL } },
+      { PT_ARM_S2_4K, 43, 48, 1, false, true, false, false, LIVE_ALL } },
+    { "s2 ia31 level 1, 2 entries",
+      { PT_ARM_S2_4K, 31, 36, 1, false, false, false, false, LIVE_ALL } },
     { "s2 ia34 level 2, 16 start tables",
-      { PT_ARM_S2_4K, 34, 36, 2, false, false, false, LIVE_ALL } },
+      { PT_ARM_S2_4K, 34, 36, 2, false, false, false, false, LIVE_ALL } },
     { "s2 ia32 level 2, 4 start tables",
-      { PT_ARM_S2_4K, 32, 48, 2, false, false, false, LIVE_ALL } },
-    { "s2 ia25 level 2, 16 entries", { PT_ARM_S2_4K, 25, 32, 2, false, false, false, LIVE_ALL } },
-    { "s1 ia48 level 0", { PT_ARM_S1_4K, 48, 48, 0, false, false, false, LIVE_ALL } },
-    { "s1 ia39 level 1", { PT_ARM_S1_4K, 39, 42, 1, false, false, true, LIVE_ALL } },
-    { "s1 ia30 level 2", { PT_ARM_S1_4K, 30, 40, 2, false, false, false, LIVE_ALL } },
+      { PT_ARM_S2_4K, 32, 48, 2, false, false, false, false, LIVE_ALL } },
+    { "s2 ia25 level 2, 16 entries",
+      { PT_ARM_S2_4K, 25, 32, 2, false, false, false, false, LIVE_ALL } },
+    { "s1 ia48 level 0", { PT_ARM_S1_4K, 48, 48, 0, false, false, false, false, LIVE_ALL } },
+    { "s1 ia39 level 1", { PT_ARM_S1_4K, 39, 42, 1, false, false, true, false, LIVE_ALL } },
+    { "s1 ia30 level 2", { PT_ARM_S1_4K, 30, 40, 2, false, false, false, false, LIVE_ALL } },
 };
 const unsigned tp_conf_count = sizeof(tp_confs) / sizeof(tp_confs[0]);
 
@@ -73,7 +75,7 @@ struct model_walk_cfg tp_walk_cfg(const struct pt *pt)
         .stage = pt->cfg.format == PT_ARM_S2_4K ? 2 : 1,
         .ia_bits = pt->cfg.ia_bits,
         .oa_bits = pt->cfg.oa_bits,
-        .start_level = (int8_t)pt->cfg.start_level,
+        .start_level = pt->cfg.start_level,
         .bbm = pt->cfg.live.bbm,
         .ha = pt->cfg.live.hw_af,
         .hd = pt->cfg.live.hw_dirty,
@@ -139,6 +141,14 @@ void tp_close(struct tp *t)
     table_free(t->pt.root, t->pt.root_pages);
     assert_int_equal(hosted_live(), t->live0);
     free(t->map.run);
+}
+
+struct pt_counts tp_count(const struct pt *pt)
+{
+    struct pt_counts n;
+
+    assert_int_equal(pt_count(pt, &n), 0);
+    return n;
 }
 
 uint64_t tp_top(const struct tp *t)
@@ -388,7 +398,7 @@ static void audit_next(const struct tp *t)
             assert_int_equal(leaf.oa, r->oa + (leaf.ia - r->ia));
             assert_int_equal(leaf.prot & ~(uint32_t)PT_DIRTY, r->prot & ~(uint32_t)PT_DIRTY);
             assert_int_equal(leaf.last - leaf.ia,
-                             ((uint64_t)1 << model_arm.shift(&t->walk, leaf.level)) - 1);
+                             ((uint64_t)1 << model_arm.shift(&t->walk, (uint8_t)leaf.level)) - 1);
         } else {
             assert_false(any_run(&c, leaf.ia, leaf.last));
             assert_int_equal(leaf.prot, 0);
@@ -401,16 +411,17 @@ static void audit_next(const struct tp *t)
 void tp_audit(const struct tp *t)
 {
     struct counts c = { .t = t };
+    struct pt_counts n = tp_count(&t->pt);
     struct pt_table_iter it = { 0 };
     uint64_t pa, pages = 0;
 
-    audit_table(&c, t->pt.root, 0, t->pt.cfg.start_level, model_root_entries(&t->walk));
+    audit_table(&c, t->pt.root, 0, (uint8_t)t->pt.cfg.start_level, model_root_entries(&t->walk));
     for (unsigned l = 0; l < 4; l++) {
-        tp_assert(c.leaves[l] == t->pt.leaves[l], "level %u has %lu leaves, counted %lu\n", l,
-                  (unsigned long)c.leaves[l], (unsigned long)t->pt.leaves[l]);
+        tp_assert(c.leaves[l] == n.leaves[l], "level %u has %lu leaves, counted %lu\n", l,
+                  (unsigned long)c.leaves[l], (unsigned long)n.leaves[l]);
     }
-    tp_assert(c.tables == t->pt.tables, "%lu tables, counted %lu\n", (unsigned long)c.tables,
-              (unsigned long)t->pt.tables);
+    tp_assert(c.tables == n.tables, "%lu tables, counted %lu\n", (unsigned long)c.tables,
+              (unsigned long)n.tables);
     tp_assert(hosted_live() == t->live0 + t->pt.root_pages + c.tables + t->pool.count,
               "%lu pages allocated: a table page leaked\n", (unsigned long)hosted_live());
     while (pt_next_table(&t->pt, &it, &pa)) {
@@ -425,10 +436,10 @@ void tp_audit(const struct tp *t)
 void tp_snap(const struct tp *t, struct tp_snap *s)
 {
     struct pt_table_iter it = { 0 };
-    size_t tables = t->pt.root_pages + t->pt.tables + t->pool.count;
-    uint64_t pa;
+    uint64_t pa, tables;
 
-    *s = (struct tp_snap){ .pt = t->pt, .pool = t->pool };
+    *s = (struct tp_snap){ .pt = t->pt, .pool = t->pool, .count = tp_count(&t->pt) };
+    tables = t->pt.root_pages + s->count.tables + t->pool.count;
     s->words = malloc(tables * (PAGE_SIZE + 8));
     assert_non_null(s->words);
     while (pt_next_table(&t->pt, &it, &pa)) {
@@ -451,8 +462,8 @@ void tp_assert_same(const struct tp *t, struct tp_snap *s)
 
     tp_snap(t, &now);
     tp_assert(s->pt.root == now.pt.root && s->pt.root_pages == now.pt.root_pages &&
-                  s->pt.tables == now.pt.tables &&
-                  memcmp(s->pt.leaves, now.pt.leaves, sizeof(now.pt.leaves)) == 0,
+                  s->count.tables == now.count.tables &&
+                  memcmp(s->count.leaves, now.count.leaves, sizeof(now.count.leaves)) == 0,
               "refused call changed struct pt\n");
     tp_assert(s->pool.head == now.pool.head && s->pool.count == now.pool.count,
               "refused call changed the pool\n");

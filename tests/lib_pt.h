@@ -72,6 +72,7 @@ void tp_done(struct tp *t, struct pt_gather *g);
 extern void (*tp_on_free)(void *ctx, uint64_t pa);
 extern void *tp_on_free_ctx;
 struct model_walk_cfg tp_walk_cfg(const struct pt *pt);
+struct pt_counts tp_count(const struct pt *pt);
 /* What the model's walker finds, without touching anything. */
 enum model_fault tp_walk(const struct tp *t, uint64_t ia, struct model_xlat *x);
 uint64_t tp_top(const struct tp *t); /* first address beyond the input address space */
@@ -87,6 +88,7 @@ void tp_audit(const struct tp *t);
 /* Everything a refused call may not have changed. */
 struct tp_snap {
     struct pt pt;
+    struct pt_counts count;
     struct pt_pool pool;
     uint64_t *words;
     size_t n;

@@ -351,7 +351,7 @@ static void begin(struct lab *l, uint64_t ia, uint64_t len, bool missing)
 static void end(struct lab *l, struct pt_gather *g)
 {
     uint64_t had = hosted_live(), pa;
-    uint64_t tables = l->t.pool.count + l->t.pt.tables;
+    uint64_t tables = l->t.pool.count + tp_count(&l->t.pt).tables;
     struct pt_table_iter it = { 0 };
 
     invalidate(l, g);
@@ -523,7 +523,7 @@ void lab_harvest(struct lab *l, uint64_t ia, uint64_t len)
     pt_gather_init(&g);
     begin(l, ia, len, false);
     model_live_harvest(l->live, true);
-    assert_int_equal(pt_dirty_read_clear(&l->t.pt, ia, len, bits, &g), 0);
+    assert_int_equal(pt_dirty_read_clear(&l->t.pt, ia, len, bits, PAGE_SIZE, &g), 0);
     model_live_harvest(l->live, false);
     for (uint64_t at = ia; at < ia + len;) {
         const struct tp_run *r = tp_map_at(&l->t.map, at);

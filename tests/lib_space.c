@@ -561,7 +561,7 @@ void ts_check(struct ts *t)
         space_audit(&tree->s, i < 2 ? TS_VM : OWNER_HOST, NULL, NULL, &a);
         tp_assert(a.violations == 0, "%s: audit: %s: %#lx -> %#lx\n", tree->name, a.first,
                   (unsigned long)a.first_ia, (unsigned long)a.first_pa);
-        assert_int_equal(a.tables, tree->s.pt.tables + tree->s.pt.root_pages);
+        assert_int_equal(a.tables, tp_count(&tree->s.pt).tables + tree->s.pt.root_pages);
     }
     tp_assert(tables == t->tables, "table-lost: %lu of %lu table pages accounted for\n",
               (unsigned long)tables, (unsigned long)t->tables);

@@ -333,7 +333,7 @@ static void map_and_unmap(void **state)
     REFUSED(iommu_map(&d, GIB, h, 4096, RW), -ENOMEM);
     ts_refill();
     assert_int_equal(iommu_map(&d, GIB, h, 4 * MIB, RW), 0);
-    assert_int_equal(tree->s.pt.leaves[2], 2);
+    assert_int_equal(tp_count(&tree->s.pt).leaves[2], 2);
     tp_assert(pins(h) == 1 && pins(h + 4 * MIB - 4096) == 1, "mapped-but-not-pinned\n");
     assert_int_equal(pins(h + 4 * MIB), 0);
     REFUSED(iommu_map(&d, GIB + 4096, h, 4096, RW), -EEXIST);
@@ -373,7 +373,7 @@ static void map_and_unmap(void **state)
     for (uint64_t p = h; p < h + 8 * MIB; p += 4096) {
         tp_assert(pins(p) == 0, "pin-left-behind at %#lx\n", (unsigned long)p);
     }
-    assert_int_equal(tree->s.pt.tables, 0);
+    assert_int_equal(tp_count(&tree->s.pt).tables, 0);
     /* Device registers may stand beside, and are not the owner's to unmap. */
     assert_int_equal(space_map(&tree->s, 5 * GIB, 0x8020000, 4096, PT_WRITE | PT_DEVICE | PT_READ),
                      0);

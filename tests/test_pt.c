@@ -58,12 +58,12 @@ static void configurations(void **state)
                     struct pt_config cfg = { .format = fmt ? PT_ARM_S2_4K : PT_ARM_S1_4K,
                                              .ia_bits = (uint8_t)ia,
                                              .oa_bits = (uint8_t)oa,
-                                             .start_level = (uint8_t)level };
+                                             .start_level = (int8_t)level };
                     struct model_walk_cfg w = { .fmt = &model_arm,
                                                 .stage = fmt ? 2 : 1,
                                                 .ia_bits = cfg.ia_bits,
                                                 .oa_bits = cfg.oa_bits,
-                                                .start_level = (int8_t)cfg.start_level };
+                                                .start_level = cfg.start_level };
                     bool size =
                         oa == 32 || oa == 36 || oa == 40 || oa == 42 || oa == 44 || oa == 48;
                     bool want = size && level < 3 && ia >= 25 && !model_arm.check(&w);
@@ -122,15 +122,25 @@ static void registers(void **state)
 
 static void live_meet(void **state)
 {
-    struct pt_live a = { 2, true, true, true }, b = { 1, true, false, true },
-                   m = pt_live_meet(a, b);
+    struct pt_live a = { .bbm = 2,
+                         .hw_af = true,
+                         .hw_dirty = true,
+                         .stalls = true,
+                         .contig = true,
+                         .exec_4k = true,
+                         .leaf_max = 30 };
+    struct pt_live b = { .bbm = 1, .hw_af = true, .stalls = true, .contig = true };
+    struct pt_live m = pt_live_meet(a, b);
 
     (void)state;
     assert_int_equal(m.bbm, 1);
-    assert_true(m.hw_af && !m.hw_dirty && m.stalls);
+    assert_true(m.hw_af && !m.hw_dirty && m.stalls && m.contig && m.exec_4k);
+    assert_int_equal(m.leaf_max, 30);
+    b.contig = false, b.leaf_max = 21;
     m = pt_live_meet(b, a);
     assert_int_equal(m.bbm, 1);
-    assert_true(m.hw_af && !m.hw_dirty && m.stalls);
+    assert_true(m.hw_af && !m.hw_dirty && m.stalls && !m.contig && m.exec_4k);
+    assert_int_equal(m.leaf_max, 21);
 }
 
 /* --- map --- */
@@ -146,7 +156,7 @@ static void expected_leaves(const struct tp *t, uint64_t ia, uint64_t oa, uint64
 
         for (;; level++) {
             size = (uint64_t)1 << model_arm.shift(&t->walk, (uint8_t)level);
-            if (level >= t->pt.cfg.start_level && (ia | oa) % size == 0 && size <= len &&
+            if ((int)level >= t->pt.cfg.start_level && (ia | oa) % size == 0 && size <= len &&
                 (cap == 0 || size <= cap)) {
                 break;
             }
@@ -172,6 +182,7 @@ static void largest_leaves(struct tp *t)
     for (unsigned i = turn++ % 4; i < 8 * 7 * 4 * 5; i += 4) {
         uint64_t ia = starts[i % 8], len = lens[i / 8 % 7], cap = caps[i / 224];
         uint64_t oa = ia + shifts[i / 56 % 4], want[4];
+        struct pt_counts got;
 
         if (ia + len > tp_top(t) || (oa + len) >> t->pt.cfg.oa_bits != 0 ||
             (len > 10 * MIB && (cap == PAGE_SIZE || (oa - ia) % (2 * MIB) != 0))) {
@@ -179,14 +190,15 @@ static void largest_leaves(struct tp *t)
         }
         expected_leaves(t, ia, oa, len, cap, want);
         map_ok(t, ia, oa, len, RW, cap);
-        tp_assert(memcmp(want, t->pt.leaves, sizeof(want)) == 0,
+        got = tp_count(&t->pt);
+        tp_assert(memcmp(want, got.leaves, sizeof(want)) == 0,
                   "ia %#lx oa %#lx len %#lx cap %#lx: %lu %lu %lu leaves, not %lu %lu %lu\n",
                   (unsigned long)ia, (unsigned long)oa, (unsigned long)len, (unsigned long)cap,
-                  (unsigned long)t->pt.leaves[1], (unsigned long)t->pt.leaves[2],
-                  (unsigned long)t->pt.leaves[3], (unsigned long)want[1], (unsigned long)want[2],
+                  (unsigned long)got.leaves[1], (unsigned long)got.leaves[2],
+                  (unsigned long)got.leaves[3], (unsigned long)want[1], (unsigned long)want[2],
                   (unsigned long)want[3]);
         unmap_ok(t, ia, len);
-        assert_int_equal(t->pt.tables, 0);
+        assert_int_equal(tp_count(&t->pt).tables, 0);
     }
 }
 
@@ -209,9 +221,9 @@ static void ends_of_space(struct tp *t)
     assert_int_equal(pt_lookup(&t->pt, ~(uint64_t)0, &leaf), -ERANGE);
     unmap_ok(t, top - 4 * MIB, 4 * MIB);
     map_ok(t, top - 4 * MIB, oa_top - 4 * MIB, 4 * MIB, RW, 0);
-    assert_int_equal(t->pt.leaves[2], 2);
+    assert_int_equal(tp_count(&t->pt).leaves[2], 2);
     unmap_ok(t, 0, top);
-    assert_int_equal(t->pt.tables, 0);
+    assert_int_equal(tp_count(&t->pt).tables, 0);
 }
 
 static void map_ends_of_space(void **state)
@@ -342,7 +354,7 @@ static void refusals(struct tp *t)
         assert_int_equal(pt_unmap(&t->pt, ia, len, &g), err);
         assert_int_equal(pt_protect(&t->pt, ia, len, rw, &g), err);
         assert_int_equal(pt_merge(&t->pt, ia, len, 0, &g), err);
-        assert_int_equal(pt_dirty_read_clear(&t->pt, ia, len, NULL, &g), err);
+        assert_int_equal(pt_dirty_read_clear(&t->pt, ia, len, NULL, PAGE_SIZE, &g), err);
         assert_int_equal(pt_age(&t->pt, ia, len, &young, &g), err);
     }
     /* Output addresses, the cap, and what is there already at either end. */
@@ -363,7 +375,7 @@ static void refusals(struct tp *t)
     assert_int_equal(pt_break(&t->pt, 0, 4 * MIB - PAGE_SIZE, &g), -EINVAL);
     assert_int_equal(pt_unmap(&t->pt, PAGE_SIZE, PAGE_SIZE, &g), -EINVAL);
     assert_int_equal(pt_protect(&t->pt, PAGE_SIZE, PAGE_SIZE, rw, &g), -EINVAL);
-    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, PAGE_SIZE, NULL, &g), -EINVAL);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, PAGE_SIZE, NULL, PAGE_SIZE, &g), -EINVAL);
     assert_int_equal(pt_protect(&t->pt, 0, 4 * MIB, rw | PT_DEVICE, &g), -EINVAL);
     assert_int_equal(pt_protect(&t->pt, 0, 4 * MIB, 0, &g), -EINVAL);
     t->pt.cfg.live.hw_af = false;
@@ -449,8 +461,8 @@ static void leaves_one_by_one(struct tp *t)
     tp_pool(t, 3);
     assert_int_equal(pt_map_leaf(&t->pt, ia, 0x5000, 3, RW | t->user, &t->pool), 0);
     tp_map_add(&t->map, ia, ia + PAGE_SIZE - 1, 0x5000, tp_reported(t, RW | t->user));
-    leaf_tables = t->pt.tables;
-    assert_int_equal(leaf_tables, 3u - t->pt.cfg.start_level);
+    leaf_tables = tp_count(&t->pt).tables;
+    assert_int_equal(leaf_tables, 3 - t->pt.cfg.start_level);
     assert_int_equal(t->pool.count, 3 - leaf_tables);
     tp_audit(t);
     /* Over a table, empty or not: never replaced. */

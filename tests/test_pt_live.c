@@ -42,12 +42,14 @@ static void convert(struct lab *l, uint64_t base)
 {
     static const uint64_t sizes[] = { PAGE_SIZE, PAGE_SIZE,           3 * PAGE_SIZE,
                                       2 * MIB,   2 * MIB + PAGE_SIZE, 5 * MIB };
+    struct pt_counts n;
     uint64_t leaves[4];
 
     lab_watch(l, base, 2 * GIB);
     lab_map(l, base, 0x40000000, 2 * GIB, RW, 0);
+    n = tp_count(&l->t.pt);
     for (unsigned i = 0; i < 4; i++) {
-        leaves[i] = l->t.pt.leaves[i];
+        leaves[i] = n.leaves[i];
     }
     for (unsigned i = 0; i < 6; i++) {
         uint64_t len = sizes[lab_below(l, 6)];
@@ -72,11 +74,11 @@ static void convert(struct lab *l, uint64_t base)
         lab_map(l, ia, old, len, RW, 0);
         lab_merge(l, ia, len);
         for (unsigned k = 0; k < 4; k++) {
-            assert_int_equal(l->t.pt.leaves[k], leaves[k]);
+            assert_int_equal(tp_count(&l->t.pt).leaves[k], leaves[k]);
         }
     }
     lab_unmap(l, base, 2 * GIB);
-    assert_int_equal(l->t.pt.tables, 0);
+    assert_int_equal(tp_count(&l->t.pt).tables, 0);
 }
 
 static void conversions(void **state)
@@ -99,8 +101,8 @@ static void scattered(struct lab *l, uint64_t base)
         lab_map(l, page[i], page[i] - base + 0x40000000, PAGE_SIZE, RW, 0);
     }
     lab_merge(l, base, 2 * GIB); /* more than one gather holds; then the two 1G blocks */
-    assert_int_equal(l->t.pt.leaves[1], 2);
-    assert_int_equal(l->t.pt.leaves[2] + l->t.pt.leaves[3], 0);
+    assert_int_equal(tp_count(&l->t.pt).leaves[1], 2);
+    assert_int_equal(tp_count(&l->t.pt).leaves[2] + tp_count(&l->t.pt).leaves[3], 0);
     lab_unmap(l, base, GIB);
 }
 
@@ -143,8 +145,8 @@ static void track(struct lab *l, uint64_t base)
     }
     lab_protect(l, base + GIB, 16 * MIB, RW);
     lab_merge(l, base + GIB, 16 * MIB);
-    assert_int_equal(l->t.pt.leaves[2], 8);
-    assert_int_equal(l->t.pt.leaves[3], 0);
+    assert_int_equal(tp_count(&l->t.pt).leaves[2], 8);
+    assert_int_equal(tp_count(&l->t.pt).leaves[3], 0);
     assert_true(l->stores > 0 && l->probes > 0);
 }
 

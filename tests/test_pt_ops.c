@@ -40,9 +40,11 @@ static void map(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t p
 
 static void leaves(const struct tp *t, uint64_t l1, uint64_t l2, uint64_t l3)
 {
-    tp_assert(t->pt.leaves[1] == l1 && t->pt.leaves[2] == l2 && t->pt.leaves[3] == l3,
-              "leaves: %lu 1G, %lu 2M, %lu 4K\n", (unsigned long)t->pt.leaves[1],
-              (unsigned long)t->pt.leaves[2], (unsigned long)t->pt.leaves[3]);
+    struct pt_counts n = tp_count(&t->pt);
+
+    tp_assert(n.leaves[1] == l1 && n.leaves[2] == l2 && n.leaves[3] == l3,
+              "leaves: %lu 1G, %lu 2M, %lu 4K\n", (unsigned long)n.leaves[1],
+              (unsigned long)n.leaves[2], (unsigned long)n.leaves[3]);
     tp_audit(t);
 }
 
@@ -208,7 +210,7 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
     assert_true(tp_gathered(g, 2 * GIB + 4 * MIB, 2 * GIB + 4 * MIB + 8 * PAGE_SIZE - 1, 3, false));
     assert_int_equal(g->freed.count, 0);
     tp_map_del(&t->map, GIB, 3 * GIB - 1);
-    assert_int_equal(t->pt.tables, 3);
+    assert_int_equal(tp_count(&t->pt).tables, 3);
     tp_done(t, g);
     leaves(t, 0, 0, 0);
     /* Again: holes are fine, and there is nothing to invalidate. */
@@ -217,7 +219,7 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
     /* What break left is filled again without a table... */
     tp_pool(t, 0);
     map(t, 2 * GIB + 4 * MIB, 0, 2 * MIB, RW, 0); /* ...and an empty table is not replaced */
-    assert_int_equal(t->pt.leaves[3], 512);
+    assert_int_equal(tp_count(&t->pt).leaves[3], 512);
     tp_pool(t, 16);
     assert_int_equal(pt_break(&t->pt, 2 * GIB + 4 * MIB, 2 * MIB, g), 0);
     tp_map_del(&t->map, 2 * GIB + 4 * MIB, 2 * GIB + 6 * MIB - 1);
@@ -441,8 +443,17 @@ static void dirty(struct tp *t, struct pt_gather *g)
     map(t, 2 * MIB + PAGE_SIZE, 0, PAGE_SIZE, RW | PT_TRACK, 0);
     map(t, 2 * MIB + 2 * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
     map(t, 2 * MIB + 4 * PAGE_SIZE, 0, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
+    /* Only reading; in units of 64K, then of 2M; units that are none. */
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, 16 * PAGE_SIZE, NULL), 0);
+    assert_true(bits[0] == 0x1ffffffff && bits[1] == 0);
+    memset(bits, 0, sizeof(bits));
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, 2 * MIB, NULL), 0);
+    assert_true(bits[0] == 3);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, 2048, g), -EINVAL);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, 3 * PAGE_SIZE, g), -EINVAL);
+    memset(bits, 0, sizeof(bits));
     bits[16] = (uint64_t)1 << 63; /* a bit of the caller's own stays */
-    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, g), 0);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, PAGE_SIZE, g), 0);
     for (unsigned i = 0; i < 8; i++) {
         assert_true(bits[i] == ~(uint64_t)0);
     }
@@ -455,7 +466,7 @@ static void dirty(struct tp *t, struct pt_gather *g)
     assert_int_equal(prot_at(t, 2 * MIB + 2 * PAGE_SIZE), RW | PT_DIRTY);
     pt_gather_done(&t->pt, g);
     memset(bits, 0, sizeof(bits));
-    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, g), 0);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, PAGE_SIZE, g), 0);
     assert_memory_equal(bits, none, sizeof(bits));
     assert_true(pt_gather_empty(g));
     tp_map_prot(&t->map, 0, 4 * MIB - 1, 0, 0);
@@ -463,7 +474,8 @@ static void dirty(struct tp *t, struct pt_gather *g)
     assert_int_equal(
         pt_protect(&t->pt, 2 * MIB + PAGE_SIZE, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY | u, g), 0);
     assert_int_equal(pt_protect(&t->pt, 2 * MIB + 2 * PAGE_SIZE, PAGE_SIZE, RW | u, g), 0);
-    assert_int_equal(pt_dirty_read_clear(&t->pt, 2 * MIB + PAGE_SIZE, 7 * PAGE_SIZE, bits, g), 0);
+    assert_int_equal(
+        pt_dirty_read_clear(&t->pt, 2 * MIB + PAGE_SIZE, 7 * PAGE_SIZE, bits, PAGE_SIZE, g), 0);
     assert_true(bits[0] == 1);
     assert_int_equal(prot_at(t, 2 * MIB + PAGE_SIZE), RW | PT_TRACK);
     /* Breaking a dirty one says so. */
@@ -534,7 +546,7 @@ static void clear(struct tp *t, struct pt_gather *g)
     tp_map_del(&t->map, 0, ~(uint64_t)0 >> 1);
     tp_done(t, g);
     leaves(t, 0, 0, 0);
-    assert_int_equal(t->pt.tables, 0);
+    assert_int_equal(tp_count(&t->pt).tables, 0);
 }
 
 static void clears(void **state)

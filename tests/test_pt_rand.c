@@ -114,8 +114,8 @@ static void do_map(struct tp *t)
 
 static void do_map_leaf(struct tp *t)
 {
-    uint8_t level = (uint8_t)below(5);
-    unsigned shift = level <= 3 ? model_arm.shift(&t->walk, level) : 12;
+    int8_t level = (int8_t)below(5);
+    unsigned shift = level <= 3 ? model_arm.shift(&t->walk, (uint8_t)level) : 12;
     uint64_t size = (uint64_t)1 << shift;
     uint64_t ia = point(t) & ~(size - 1), oa = point(t) & 0xffffffff & ~(size - 1);
     uint32_t prot = any_prot(t);
@@ -149,7 +149,7 @@ static void do_cut(struct tp *t)
 {
     uint64_t ia = point(t), len = length();
     bool ok = in_space(t, ia, len), needed = ok && !ends_fine(t, ia, len);
-    uint64_t tables = t->pt.tables, used;
+    uint64_t tables = tp_count(&t->pt).tables, used;
     struct pt_gather g;
     struct tp_snap snap;
     int ret;
@@ -174,7 +174,7 @@ static void do_cut(struct tp *t)
         if (ret == 0) {
             used = snap.pool.count - t->pool.count;
             assert_true(used > 0 && used <= pt_need(&t->pt, ia, len));
-            assert_int_equal(t->pt.tables, tables + used);
+            assert_int_equal(tp_count(&t->pt).tables, tables + used);
             assert_true(ends_fine(t, ia, len));
             assert_false(pt_gather_empty(&g));
             tp_done(t, &g);
@@ -191,7 +191,7 @@ static void do_cut(struct tp *t)
 
 static void do_remove(struct tp *t, bool tables)
 {
-    uint64_t ia = point(t), len = length(), had = t->pt.tables;
+    uint64_t ia = point(t), len = length(), had = tp_count(&t->pt).tables;
     struct pt_gather g;
     struct tp_snap snap;
     int want = 0, ret;
@@ -201,7 +201,7 @@ static void do_remove(struct tp *t, bool tables)
         pt_gather_init(&g);
         assert_int_equal(pt_cut(&t->pt, ia, len, &t->pool, &g), 0);
         tp_done(t, &g);
-        had = t->pt.tables;
+        had = tp_count(&t->pt).tables;
     }
     if (!in_space(t, ia, len)) {
         want = -ERANGE;
@@ -230,7 +230,7 @@ static void do_remove(struct tp *t, bool tables)
         }
     }
     tp_map_del(&t->map, ia, ia + len - 1);
-    assert_int_equal(g.freed.count, had - t->pt.tables);
+    assert_int_equal(g.freed.count, had - tp_count(&t->pt).tables);
     assert_true(tables || g.freed.count == 0);
     tp_done(t, &g);
 }
@@ -290,7 +290,7 @@ static void do_protect(struct tp *t)
 static void do_merge(struct tp *t)
 {
     uint64_t ia = point(t), len = length();
-    uint64_t had = t->pt.tables;
+    uint64_t had = tp_count(&t->pt).tables;
     uint64_t cap = below(3) == 0 ? 2 * MIB : 0;
     struct pt_gather g;
     bool more;
@@ -311,7 +311,7 @@ static void do_merge(struct tp *t)
         had -= g.freed.count;
         tp_done(t, &g);
     } while (more);
-    assert_int_equal(had, t->pt.tables);
+    assert_int_equal(had, tp_count(&t->pt).tables);
 }
 
 static void do_dirty(struct tp *t)
@@ -323,12 +323,12 @@ static void do_dirty(struct tp *t)
 
     pt_gather_init(&g);
     if (!in_space(t, ia, len)) {
-        assert_int_equal(pt_dirty_read_clear(&t->pt, ia, len, NULL, &g), -ERANGE);
+        assert_int_equal(pt_dirty_read_clear(&t->pt, ia, len, NULL, PAGE_SIZE, &g), -ERANGE);
         return;
     }
     bits = calloc((len / PAGE_SIZE + 63) / 64, 8);
     assert_non_null(bits);
-    ret = pt_dirty_read_clear(&t->pt, ia, len, bits, &g);
+    ret = pt_dirty_read_clear(&t->pt, ia, len, bits, PAGE_SIZE, &g);
     assert_int_equal(ret, ends_fine(t, ia, len) ? 0 : -EINVAL);
     for (uint64_t at = ia; ret == 0 && at < ia + len;) {
         const struct tp_run *r = tp_map_at(&t->map, at);
@@ -433,7 +433,7 @@ static void every_small_range(void **state)
             uint64_t ia = base + edge[a], len = edge[b] - edge[a];
             uint32_t prot = RW | t.user;
             struct pt_gather g;
-            struct pt before;
+            struct pt_counts before, now;
 
             if (a >= b) {
                 continue;
@@ -442,7 +442,7 @@ static void every_small_range(void **state)
             tp_pool(&t, 8);
             assert_int_equal(pt_map(&t.pt, base, 0x40000000, size, prot, 0, &t.pool), 0);
             tp_map_add(&t.map, base, base + size - 1, 0x40000000, tp_reported(&t, prot));
-            before = t.pt;
+            before = tp_count(&t.pt);
 
             assert_int_equal(pt_cut(&t.pt, ia, len, &t.pool, &g), 0);
             tp_audit(&t);
@@ -462,15 +462,16 @@ static void every_small_range(void **state)
             assert_true(pt_merge(&t.pt, ia, len, 0, &g) >= 0);
             tp_done(&t, &g);
             tp_audit(&t);
-            tp_assert(memcmp(before.leaves, t.pt.leaves, sizeof(before.leaves)) == 0,
-                      "not merged back: %lu 1G, %lu 2M, %lu 4K\n", (unsigned long)t.pt.leaves[1],
-                      (unsigned long)t.pt.leaves[2], (unsigned long)t.pt.leaves[3]);
-            assert_int_equal(t.pt.tables, before.tables);
+            now = tp_count(&t.pt);
+            tp_assert(memcmp(before.leaves, now.leaves, sizeof(before.leaves)) == 0,
+                      "not merged back: %lu 1G, %lu 2M, %lu 4K\n", (unsigned long)now.leaves[1],
+                      (unsigned long)now.leaves[2], (unsigned long)now.leaves[3]);
+            assert_int_equal(now.tables, before.tables);
 
             assert_int_equal(pt_unmap(&t.pt, base, size, &g), 0);
             tp_map_del(&t.map, base, base + size - 1);
             tp_done(&t, &g);
-            assert_int_equal(t.pt.tables, 0);
+            assert_int_equal(tp_count(&t.pt).tables, 0);
         }
         tp_close(&t);
     }

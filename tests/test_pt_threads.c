@@ -96,8 +96,8 @@ static void parallel_faults(void **state)
             left += who[i].pool.count;
         }
         /* Exactly once each, counted exactly, and every unused page is back in its pool. */
-        assert_int_equal(t.pt.leaves[2] * 512 + t.pt.leaves[3], made);
-        assert_int_equal(THREADS * 14, left + t.pt.tables);
+        assert_int_equal(tp_count(&t.pt).leaves[2] * 512 + tp_count(&t.pt).leaves[3], made);
+        assert_int_equal(THREADS * 14, left + tp_count(&t.pt).tables);
         for (unsigned i = 0; i < THREADS; i++) {
             uint64_t pa;
 
@@ -210,13 +210,13 @@ static void owner_round(struct tp *t, struct walker *who, struct model_rng *rng)
     }
     assert_int_equal(pt_protect(&t->pt, ia, PAGE_SIZE, RW | PT_TRACK, &g), 0);
     sync_all(t, &g, who);
-    assert_int_equal(pt_dirty_read_clear(&t->pt, ia, PAGE_SIZE, bits, &g), 0);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, ia, PAGE_SIZE, bits, PAGE_SIZE, &g), 0);
     sync_all(t, &g, who);
     assert_int_equal(pt_protect(&t->pt, ia, PAGE_SIZE, RW, &g), 0);
     sync_all(t, &g, who);
     assert_int_equal(pt_merge(&t->pt, ia, PAGE_SIZE, 0, &g), 1);
     sync_all(t, &g, who);
-    assert_int_equal(t->pt.leaves[1], 2);
+    assert_int_equal(tp_count(&t->pt).leaves[1], 2);
 }
 
 static void walkers_beside_owner(void **state)

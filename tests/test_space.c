@@ -67,7 +67,7 @@ static void explicit_maps(void **state)
     REFUSED(space_map(&a->s, ia, TS_BASE, 4096, RW), -ENOMEM);
     ts_refill();
     assert_int_equal(space_map(&a->s, ia, 4 * GIB, 2 * GIB, RW), 0);
-    assert_int_equal(a->s.pt.leaves[1], 2);
+    assert_int_equal(tp_count(&a->s.pt).leaves[1], 2);
     REFUSED(space_map(&a->s, ia + GIB, TS_BASE, 4096, RW), -EEXIST);
     /* Cut at both edges, live. */
     ts_drain(0);
@@ -91,8 +91,8 @@ static void explicit_maps(void **state)
     /* Put back, and merged to what it was. */
     assert_int_equal(space_map(&a->s, ia, ia, GIB + 5 * 4096, RW), 0);
     space_merge(&a->s, ia, 2 * GIB);
-    assert_int_equal(a->s.pt.leaves[1], 2);
-    assert_int_equal(a->s.pt.leaves[2] + a->s.pt.leaves[3], 0);
+    assert_int_equal(tp_count(&a->s.pt).leaves[1], 2);
+    assert_int_equal(tp_count(&a->s.pt).leaves[2] + tp_count(&a->s.pt).leaves[3], 0);
     ts_judge(&t);
 
     /* No live cut: refused, whole leaves are not. */
@@ -170,12 +170,12 @@ static void bindings(void **state)
 
     /* Parts of the object, at odd places: leaves as large as each place allows. */
     assert_int_equal(BIND(a, VIEW_GUEST, TS_GUEST + 4096, 1, 1023, RW, true), 0);
-    assert_int_equal(a->s.pt.leaves[2], 1);
-    assert_int_equal(a->s.pt.leaves[3], 511);
+    assert_int_equal(tp_count(&a->s.pt).leaves[2], 1);
+    assert_int_equal(tp_count(&a->s.pt).leaves[3], 511);
     REFUSED(BIND(a, VIEW_GUEST, TS_GUEST + 1023 * 4096, 0, 1, RW, true), -EEXIST);
     REFUSED(BIND(a, VIEW_GUEST, TS_GUEST, 0, 2, RW, true), -EEXIST);
     assert_int_equal(BIND(a, VIEW_GUEST, 4 * GIB + 4096, 1024, 1024, RW, true), 0);
-    assert_int_equal(a->s.pt.leaves[2], 1);
+    assert_int_equal(tp_count(&a->s.pt).leaves[2], 1);
     REFUSED(space_map(&a->s, TS_GUEST, TS_HOST, 8192, RW), -EEXIST);
     REFUSED(space_unmap(&a->s, TS_GUEST + 4096, 4096), -EBUSY);
     REFUSED(space_unmap(&a->s, TS_GUEST, GIB), -EBUSY);
@@ -210,8 +210,8 @@ static void bindings(void **state)
     assert_int_equal(space_unbind(&a->s, &t.gm), 0);
     assert_int_equal(space_unbind(&h->s, &t.gm), 0);
     ts_refill();
-    assert_int_equal(d->s.pt.tables + h->s.pt.tables, 0);
-    assert_int_equal(a->s.pt.leaves[3], 2); /* the explicit ones */
+    assert_int_equal(tp_count(&d->s.pt).tables + tp_count(&h->s.pt).tables, 0);
+    assert_int_equal(tp_count(&a->s.pt).leaves[3], 2); /* the explicit ones */
     ts_close(&t);
 }
 
@@ -230,7 +230,7 @@ static void too_many_bindings(void **state)
     /* One object in several places: each follows. */
     assert_int_equal(gmem_convert(&t.gm, 9, 1, true, GMEM_INPLACE), 0);
     assert_int_equal(space_unbind(&t.tree[0].s, &t.gm), 0);
-    assert_int_equal(t.tree[0].s.pt.tables, 0);
+    assert_int_equal(tp_count(&t.tree[0].s.pt).tables, 0);
     ts_close(&t);
 }
 
@@ -250,7 +250,7 @@ static void faults(void **state)
 
     assert_int_equal(BIND(a, VIEW_GUEST, TS_GUEST, 0, 2048, RW, false), 0);
     assert_int_equal(BIND(h, VIEW_HOST, 0, 0, 2048, RW, false), 0);
-    assert_int_equal(a->s.pt.leaves[2] + a->s.pt.leaves[3], 0);
+    assert_int_equal(tp_count(&a->s.pt).leaves[2] + tp_count(&a->s.pt).leaves[3], 0);
     REFUSED(space_fault(&a->s, TS_GUEST - 1, PT_READ), -EFAULT);
     REFUSED(space_fault(&a->s, TS_GUEST + 2048 * 4096, PT_READ), -EFAULT);
     REFUSED(space_fault(&a->s, ~0ull, PT_READ), -EFAULT);

@@ -127,17 +127,17 @@ static void world(unsigned steps, bool separate, bool share, uint8_t bbm, uint64
     uint64_t leaves[2][4];
 
     ts_world(&t, 3 * 512, separate, share, bbm, seed);
-    memcpy(leaves[0], t.tree[0].s.pt.leaves, sizeof(leaves[0]));
-    memcpy(leaves[1], t.tree[1].s.pt.leaves, sizeof(leaves[1]));
+    memcpy(leaves[0], tp_count(&t.tree[0].s.pt).leaves, sizeof(leaves[0]));
+    memcpy(leaves[1], tp_count(&t.tree[1].s.pt).leaves, sizeof(leaves[1]));
     t.after_store = probe;
     ts_check(&t);
     random_changes(&t, TP_STEPS(steps));
     back_to_private(&t);
     /* Merged back: as many leaves, of the same sizes, and no table more. */
-    assert_memory_equal(leaves[0], t.tree[0].s.pt.leaves, sizeof(leaves[0]));
-    assert_memory_equal(leaves[1], t.tree[1].s.pt.leaves, sizeof(leaves[1]));
-    assert_int_equal(t.tree[2].s.pt.leaves[3] + t.tree[2].s.pt.leaves[2], 0);
-    assert_int_equal(t.tree[2].s.pt.tables, 0);
+    assert_memory_equal(leaves[0], tp_count(&t.tree[0].s.pt).leaves, sizeof(leaves[0]));
+    assert_memory_equal(leaves[1], tp_count(&t.tree[1].s.pt).leaves, sizeof(leaves[1]));
+    assert_int_equal(tp_count(&t.tree[2].s.pt).leaves[3] + tp_count(&t.tree[2].s.pt).leaves[2], 0);
+    assert_int_equal(tp_count(&t.tree[2].s.pt).tables, 0);
     assert_true(now.probes > 0);
     ts_close(&t);
 }

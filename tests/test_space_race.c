@@ -184,7 +184,7 @@ static void *comes_and_goes(void *arg)
         CHECK(space_add_walker(&s, &w->inv) == 0, "walker");
         CHECK(space_bind(&s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, true) == 0, "bind");
         CHECK(space_unbind(&s, &t.gm) == 0, "unbind");
-        CHECK(s.pt.tables == 0, "tables left");
+        CHECK(tp_count(&s.pt).tables == 0, "tables left");
         space_destroy(&s);
         usleep(2000);
     }
@@ -239,7 +239,7 @@ static void everything_at_once(void **state)
         }
         p += n;
     }
-    assert_int_equal(t.tree[1].s.pt.leaves[2], PAGES / 512);
+    assert_int_equal(tp_count(&t.tree[1].s.pt).leaves[2], PAGES / 512);
     for (uint64_t p = 0; p < PAGES; p++) {
         uint64_t at = ts_at(&t.tree[0], TS_GUEST + (p << 12), NULL);
 

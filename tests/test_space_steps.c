@@ -433,7 +433,7 @@ static void refused_by_hardware(void **state)
         assert_int_equal(ts_convert(&t, 300, 800, true, GMEM_KEEP), 0);
         ts_check(&t);
         assert_int_equal(ts_convert(&t, 300, 800, false, GMEM_KEEP), 0);
-        assert_int_equal(t.tree[1].s.pt.leaves[2], 0);
+        assert_int_equal(tp_count(&t.tree[1].s.pt).leaves[2], 0);
         ts_check(&t);
         ts_close(&t);
     }
@@ -467,7 +467,7 @@ static void gigabyte(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(
             space_bind(&t.tree[i].s, &t.gm, VIEW_GUEST, TS_GUEST, 0, 512 * 512, RW, true), 0);
-        assert_int_equal(t.tree[i].s.pt.leaves[1], 1);
+        assert_int_equal(tp_count(&t.tree[i].s.pt).leaves[1], 1);
     }
     const struct {
         uint64_t page, n;
@@ -487,7 +487,8 @@ static void gigabyte(void **state)
                 }
             }
             /* As large as can be: 511 blocks and 512 pages, or 512 blocks, or one. */
-            const uint64_t *l = t.tree[i].s.pt.leaves;
+            struct pt_counts n = tp_count(&t.tree[i].s.pt);
+            const uint64_t *l = n.leaves;
 
             assert_int_equal(l[1], c == 3);
             assert_int_equal(l[2], c == 3 ? 0 : (c == 1 ? 512 : 511));
@@ -496,7 +497,8 @@ static void gigabyte(void **state)
         ts_judge(&t);
         assert_int_equal(ts_convert(&t, change[c].page, change[c].n, false, GMEM_KEEP), 0);
         for (unsigned i = 0; i < 3; i++) {
-            const uint64_t *l = t.tree[i].s.pt.leaves;
+            struct pt_counts n = tp_count(&t.tree[i].s.pt);
+            const uint64_t *l = n.leaves;
 
             tp_assert(l[1] == 1 && l[2] == 0 && l[3] == 0, "%s: not merged: %lu %lu %lu\n",
                       t.tree[i].name, (unsigned long)l[1], (unsigned long)l[2],
@@ -536,8 +538,8 @@ static void no_leaf_over_a_border(void **state)
     /* Shared in two calls, the first half of 1G: its frames are followed by the private half's. */
     assert_int_equal(ts_convert(&t, 0, 100 * 512, true, GMEM_KEEP), 0);
     assert_int_equal(ts_convert(&t, 100 * 512, 156 * 512, true, GMEM_KEEP), 0);
-    tp_assert(t.tree[0].s.pt.leaves[1] == 0, "leaf-over-a-border\n");
-    assert_int_equal(t.tree[0].s.pt.leaves[2], 512);
+    tp_assert(tp_count(&t.tree[0].s.pt).leaves[1] == 0, "leaf-over-a-border\n");
+    assert_int_equal(tp_count(&t.tree[0].s.pt).leaves[2], 512);
     ts_judge(&t);
     ts_close(&t);
 }

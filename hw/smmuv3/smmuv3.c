@@ -5,6 +5,8 @@
 #include <tenon/frame.h>
 #include <tenon/port.h>
 
+#include "port_pte.h"
+
 #define CMDQ_LOG2 8u
 #define EVTQ_LOG2 10u
 #define STE_BYTES 64u

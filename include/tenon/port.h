@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The one seam to the environment. port/hosted and port/el2 each define every function here;
- * which one is used is decided at link time. Nothing else in the core knows where it runs.
+ * The one seam to the environment. port/hosted and port/el2 each define every function here
+ * (which one is used is decided at link time) and two headers (by the include path). Nothing else in the core knows where it runs.
  *
  * Physical addresses are uint64_t named `pa`. A frame is 4 KiB.
  */
@@ -21,17 +21,24 @@ void *port_va(uint64_t pa);
 uint64_t port_pa(const void *va);
 
 /*
- * Entries of tables that a walker may be reading. Every store to a linked table goes through these
- * four, so that a test port can log it as (old, new), judge it, and run a walker between any two.
- * Single-copy atomic, 8-byte aligned. `e` is a pointer from port_va().
+ * Entries of tables that a walker may be reading. Every store to a linked table goes through these,
+ * so that a test port can log it as (old, new), judge it, and run a walker between any two. They
+ * are inline, in the port's own header "port_pte.h" on the include path:
+ *
+ *   uint64_t port_pte_load(const uint64_t *e);
+ *   void port_pte_store(uint64_t *e, uint64_t v);
+ *     Single-copy atomic, 8-byte aligned; a load orders what is read through the entry after it, a
+ *     store comes after what was stored before. `e` is a pointer from port_va().
+ *   bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v);
+ *     Compare-exchange, full ordering. On failure *old holds what was there.
+ *   void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
+ *     e[i] = first + i * step for i < n, each store single-copy atomic; old entries are all invalid,
+ *     or (step == 0, first == 0) all become invalid. No order between the entries.
+ *   uint64_t port_pte_or(const uint64_t *e, unsigned n);
+ *     All of e[0..n) or'ed together, each load single-copy atomic.
+ *
+ * Which formats the engine is built for is the port's choice too: "port_formats.h".
  */
-uint64_t port_pte_load(const uint64_t *e);
-void port_pte_store(uint64_t *e, uint64_t v);
-/* Compare-exchange, full ordering. On failure *old holds what was there. */
-bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v);
-/* e[i] = first + i * step for i < n, each store single-copy atomic; old entries are all invalid, or
- * (step == 0, first == 0) all become invalid. No order between the entries. */
-void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
 
 /* Earlier stores (table contents) are seen by every walker, CPU or device, before any later store
  * (the link): DSB ISHST on Arm (DDI0487 D8.16.1). */

@@ -3,7 +3,13 @@
  * The page-table engine: one for every format, for CPU and IOMMU tables alike.
  *
  * Vocabulary: `ia` input address, `oa` output address, `last` inclusive, `end` exclusive, `len`
- * bytes. Level: Arm's own numbers (0 root .. 3 leaf for 4K); a leaf is a page or block.
+ * bytes. Level: counted as Arm does, for every format: 3 holds only pages, and each level above it
+ * is one less (x86-64: 0 is the PML4, -1 the PML5; AMD v1: 3 is its level 1, -2 its level 6). A leaf
+ * is what one translation covers: a page, a block, or several entries that say together that they
+ * are one (see pt_live.contig).
+ *
+ * Input addresses are the `ia_bits` low bits: where hardware wants a sign extension (x86-64, RISC-V
+ * Sv39..57) it is left off here.
  *
  * Concurrency: hardware walkers may read the tables at any time. Calls that change one `struct pt`
  * are serialised by its owner (the space's lock), except pt_map_leaf(), which may run beside other
@@ -12,12 +18,13 @@
  *
  * Memory: the engine never allocates. Calls that may need table pages take them from a `pt_pool`
  * that the caller filled beforehand (pt_need() says how many); left-over pages stay in the pool.
- * Freed table pages are returned in the gather.
+ * Freed table pages are returned in the gather. Pools and gathers are their caller's alone.
  *
- * Errors: as given at each call; a call that returns an error changed nothing (no entry, no count;
- * the pool and gather are as before).
+ * Errors: as given at each call; a call that returns an error changed nothing (no entry; the pool
+ * and gather are as before).
  *
- * No function pointer is called anywhere in the engine.
+ * No function pointer is called anywhere in the engine. Formats that the port does not list
+ * (port_formats.h) are refused by pt_init().
  */
 #ifndef TENON_PT_H
 #define TENON_PT_H
@@ -26,21 +33,35 @@
 #include <stdint.h>
 
 enum pt_format {
-    PT_ARM_S1_4K, /* VMSAv8-64 stage 1, 4K granule: EL2's own regime, SMMU stage 1 (CD) */
-    PT_ARM_S2_4K, /* VMSAv8-64 stage 2, 4K granule, with concatenated start tables */
+    PT_ARM_S1_4K, /* VMSAv8-64 stage 1: EL2's own regime, SMMU stage 1 (CD) */
+    PT_ARM_S2_4K, /* VMSAv8-64 stage 2, with concatenated start tables */
+    PT_ARM_S1_16K,
+    PT_ARM_S2_16K,
+    PT_ARM_S1_64K,
+    PT_ARM_S2_64K,
+    PT_X86_64,   /* 4 or 5 levels: CPU, AMD nested paging, VT-d first stage */
+    PT_EPT,      /* 4 or 5 levels */
+    PT_VTD_SS,   /* VT-d second stage, 3 to 5 levels */
+    PT_AMD_V1,   /* AMD IOMMU host tables, 1 to 6 levels, see pt_grow() */
+    PT_RISCV,    /* Sv39, Sv48, Sv57: CPU, IOMMU first stage */
+    PT_RISCV_X4, /* Sv39x4, Sv48x4, Sv57x4: second stage, a start table of 16 KiB */
 };
 
-/* Rights and memory type of a mapping. */
+/* Rights and memory type of a mapping. What a format cannot say is -EINVAL (x86-64 and stage 1: not
+ * readable; EPT: write only; RISC-V: write only; IOMMU second stages: PT_NC, PT_DEVICE are ignored
+ * where the device chooses, and given by snooping; execute is ignored by VT-d and AMD v1). */
 enum {
     PT_READ = 1u << 0,
     PT_WRITE = 1u << 1,
     PT_EXEC = 1u << 2,
-    /* Stage 1: EL0 may use it, entries belong to the ASID (nG); without it the tree is of EL2's own
-     * regime. Device tables are always PT_USER. Stage 2 ignores it. */
+    /* Stage 1, x86-64, RISC-V: unprivileged code may use it; Arm: entries belong to the ASID (nG),
+     * and without it the tree is of EL2's own regime. Device tables are always PT_USER, and so are
+     * AMD nested tables. Stage 2 and IOMMU formats ignore it. */
     PT_USER = 1u << 3,
-    PT_NC = 1u << 4,     /* Normal non-cacheable */
-    PT_DEVICE = 1u << 5, /* Device-nGnRE */
-    PT_TRACK = 1u << 6,  /* writable, clean, hardware sets dirty (DBM; needs live.hw_dirty) */
+    PT_NC = 1u << 4,     /* Normal non-cacheable (x86, EPT: write-combining) */
+    PT_DEVICE = 1u << 5, /* Device-nGnRE (x86, EPT: uncached; RISC-V: I/O) */
+    /* Writable, clean, hardware sets dirty; needs live.hw_dirty. Such leaves are single entries. */
+    PT_TRACK = 1u << 6,
     /* Lookups: the leaf is writable and has been written (or is not tracked). With PT_TRACK in
      * pt_map and pt_protect: start dirty; ignored there without. */
     PT_DIRTY = 1u << 7,
@@ -51,36 +72,48 @@ enum {
  * several walkers share this is the intersection (pt_live_meet).
  */
 struct pt_live {
-    uint8_t bbm;   /* break-before-make level: 0 none, 1 nT (may fault), 2 free resize.
+    uint8_t bbm;   /* Arm: break-before-make level: 0 none, 1 nT (may fault), 2 free resize.
                       CPU: ID_AA64MMFR2_EL1.BBM (DDI0487 D8.16.1.2); SMMU: IDR3.BBML */
-    bool hw_af;    /* walker sets the access flag (HA / HTTU>=1) */
-    bool hw_dirty; /* walker sets dirty through DBM (HD / HTTU==2) */
+    bool hw_af;    /* walker sets the access flag (HA / HTTU>=1; x86 always; EPTP bit 6; SSADE; HAD;
+                      Svadu) */
+    bool hw_dirty; /* walker sets dirty (Arm: through DBM: HD / HTTU==2; others as hw_af) */
     bool stalls;   /* the walker's user can wait out a fault (a CPU; a stalling device) */
+    /* The walker may be shown leaves of several entries (Arm: Contiguous bit; RISC-V: Svnapot; AMD
+     * v1: sizes between those of the levels). Nothing needs it: it saves TLB entries. */
+    bool contig;
+    /* The walker may not see a leaf that it can execute change its size (iTLB multihit erratum:
+     * Intel SDM update SKX102 and others): such leaves are pages from the start. */
+    bool exec_4k;
+    uint8_t leaf_max; /* log2 of the largest leaf it takes (21, 30, ..); 0: what the format has */
 };
 struct pt_live pt_live_meet(struct pt_live a, struct pt_live b);
 
 struct pt_config {
     enum pt_format format;
-    uint8_t
-        ia_bits; /* 25..48 and, by start level: 0: 40..48, 1: 31..39, 2: 25..30; stage 2 may have
-                            4 bits more at levels 1 and 2, as up to 16 concatenated start tables */
-    uint8_t oa_bits;     /* 32, 36, 40, 42, 44 or 48; at least 44 for stage 2 from level 0 */
-    uint8_t start_level; /* 0..2 */
-    bool fwb;            /* stage 2: HCR_EL2.FWB / STE.S2FWB encodings of MemAttr */
-    bool xnx;            /* stage 2: EL0/EL1 execute-never apart */
-    bool incoherent;     /* a walker does not snoop: clean what is written */
+    /* Input bits. Arm: 25..48 (52: see oa_bits) and at most a full start table, stage 2 4 bits more
+     * (16 concatenated tables). x86-64, EPT: 48 or 57. VT-d: 39, 48, 57. AMD v1: 12..63, what the
+     * tree may grow to. RISC-V: 39, 48, 57; x4: 41, 50, 59. */
+    uint8_t ia_bits;
+    /* Output bits. Arm: 32, 36, 40, 42, 44, 48, 52; stage 2 from level 0: at least 44. With 52 (or
+     * more than 48 input bits) 4K and 16K tables are in the DS = 1 form (FEAT_LPA2), 64K tables hold
+     * address bits 51:48 (FEAT_LPA). Others: 32..52; RISC-V ..56. */
+    uint8_t oa_bits;
+    int8_t
+        start_level; /* Arm: 0..2 (-1 with LPA2); elsewhere as ia_bits say; AMD v1: to begin with */
+    bool fwb;        /* Arm stage 2: HCR_EL2.FWB / STE.S2FWB encodings of MemAttr */
+    bool xnx;        /* Arm stage 2: EL0/EL1 execute-never apart */
+    bool incoherent; /* a walker does not snoop: clean what is written */
+    bool snoop;      /* VT-d second stage: SNP, AMD v1: FC in every leaf; EPT: ignore guest PAT */
     struct pt_live live;
 };
 
 struct pt {
     struct pt_config cfg;
     uint64_t root;       /* pa of the start table(s), naturally aligned to their whole size */
-    uint32_t root_pages; /* 1..16 */
-    uint64_t leaves[4];  /* leaves by level, kept exact */
-    uint64_t tables;     /* table pages below the root */
+    uint32_t root_pages; /* in units of 4 KiB */
 };
 
-/* A stack of zeroed, unlinked table pages. */
+/* A stack of zeroed, unlinked table pages (of pt_table_bytes() each, naturally aligned). */
 struct pt_pool {
     uint64_t head; /* pa of the first page, 0 if none; a page's first word links to the next */
     uint32_t count;
@@ -112,16 +145,16 @@ struct pt_gather {
                    must log it as dirty, the entry no longer says so */
     bool more;  /* pt_merge stopped early, see there */
     uint8_t held_n;
-    uint64_t held[PT_GATHER_HELD]; /* tables that pt_merge replaced: pa | level. Walkers may still
+    uint64_t held[PT_GATHER_HELD]; /* tables that pt_merge replaced: pa | height. Walkers may still
                                       read them through a walk cache, and must find the old leaves,
                                       so not even a list link is written before pt_gather_done */
     struct pt_pool freed; /* table pages, not zeroed; to be used only after pt_gather_done */
 };
 void pt_gather_init(struct pt_gather *g);
-/* The invalidation of everything recorded has completed, and no pt_lookup that began before is
- * still inside: all old tables are now in g->freed, for the caller to pop, zero and reuse; the
- * records are cleared. `pt` is the tree (or one of the same format) that the gather was used with.
- */
+/* The invalidation of everything recorded has completed, and no pt_lookup (or other call without a
+ * lock) that began before is still inside: all old tables are now in g->freed, for the caller to
+ * pop, zero and reuse; the records are cleared. `pt` is the tree (or one of the same format) that
+ * the gather was used with. */
 void pt_gather_done(const struct pt *pt, struct pt_gather *g);
 /* Adds a record as the engine does; public for spaces that gather across calls. */
 void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t level, bool tables);
@@ -130,32 +163,37 @@ static inline bool pt_gather_empty(const struct pt_gather *g)
     return g->n == 0 && !g->all;
 }
 
-/* Number of root pages that cfg needs (naturally aligned, zeroed), or -EINVAL for a cfg that the
- * format does not have. */
+/* Size of the start table(s) that cfg needs, in 4 KiB pages (naturally aligned, zeroed), or -EINVAL
+ * for a cfg that the format does not have. */
 int pt_root_pages(const struct pt_config *cfg);
 int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root);
+/* Bytes of every other table page: 4096, or the granule of Arm's 16K and 64K formats. It is also
+ * the smallest leaf: what "page-aligned" means in the calls below. */
+uint32_t pt_table_bytes(enum pt_format format);
 
 /* Upper bound of table pages for mapping [ia, ia+len) with any leaf sizes, or for cutting at both
  * of its ends, from the numbers alone (no walk): 3 for one page and a walk of four levels. 0 for a
  * range that every call refuses. */
 uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len);
-/* Exactly what pt_map with these arguments would take now, and its errors (prot apart). */
+/* Exactly what pt_map with these arguments would take now (less, if mappers beside it make tables
+ * that both need), and its errors (prot apart). */
 int pt_need_map(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
                 uint64_t max_level_size, uint32_t *n);
 
 /*
  * Map [ia, ia+len) to oa onwards with the largest legal leaves (`max_level_size` caps them: a
- * power of two >= 4096, or 0 for no cap). 4K-aligned, len > 0.
+ * power of two, at least a page, or 0 for no cap). Page-aligned, len > 0.
  * -EINVAL alignment/len/prot; -ERANGE outside ia_bits/oa_bits (wrapping too); -EEXIST something is
- * mapped in the range; -ENOMEM pool too small. An existing *empty* lower table is reused, and never
- * replaced by a leaf here (that is pt_merge's business). Needs no invalidation (invalid -> valid).
+ * mapped in the range; -ENOMEM pool too small; -EOPNOTSUPP PT_TRACK without hardware for it. An
+ * existing *empty* lower table is reused, and never replaced by a leaf here (that is pt_merge's
+ * business). Needs no invalidation (invalid -> valid).
  */
 int pt_map(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
            uint64_t max_level_size, struct pt_pool *pool);
 
-/* One leaf of `level`, installed by compare-exchange: the fault path. -EEXIST if something is there
- * already (a raced fault: look it up and go on). Otherwise as pt_map. */
-int pt_map_leaf(struct pt *pt, uint64_t ia, uint64_t oa, uint8_t level, uint32_t prot,
+/* One leaf of `level`, a single entry, installed by compare-exchange: the fault path. -EEXIST if
+ * something is there already (a raced fault: look it up and go on). Otherwise as pt_map. */
+int pt_map_leaf(struct pt *pt, uint64_t ia, uint64_t oa, int8_t level, uint32_t prot,
                 struct pt_pool *pool);
 
 /*
@@ -205,7 +243,8 @@ int pt_merge(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct
 /* What maps ia. present == false: hole; [ia, last] is then the hole within one table entry. */
 struct pt_leaf {
     bool present;
-    uint8_t level;
+    int8_t level;
+    uint8_t shift; /* log2 of its bytes */
     uint32_t prot;
     uint64_t ia; /* first ia of the leaf */
     uint64_t last;
@@ -218,15 +257,25 @@ bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *l
 /* Visits table pages (root pages first): for audits. State is kept in *it (zeroed at first). */
 struct pt_table_iter {
     uint64_t ia;
-    uint8_t level;
+    int8_t level;
     bool started, done;
 };
 bool pt_next_table(const struct pt *pt, struct pt_table_iter *it, uint64_t *table_pa);
 
-/* Dirty: read into `bitmap` (one bit per 4K page from ia; set if dirty, never cleared here) and
- * make clean again, by compare-exchange. Leaves without PT_TRACK are passed over. Gather: the
- * leaves made clean. -EINVAL if a leaf crosses an end (its bits would be lost). */
-int pt_dirty_read_clear(struct pt *pt, uint64_t ia, uint64_t len, uint64_t *bitmap,
+struct pt_counts {
+    uint64_t leaves[4]; /* by level; those above level 0 (RISC-V, AMD v1) count with it */
+    uint64_t tables;    /* table pages below the start tables */
+};
+/* Counts by looking at every table: there are no counters to keep on the way. Beside calls that
+ * change the tree the numbers are of no single moment. A tree that was never set up (all zero)
+ * holds nothing. Always 0. */
+int pt_count(const struct pt *pt, struct pt_counts *n);
+
+/* Dirty: read into `bitmap` (one bit per `unit` bytes from ia, a power of two >= 4096; set if any of
+ * it is dirty, never cleared here) and make clean again. Leaves without PT_TRACK are passed over.
+ * Gather: the leaves made clean; with a NULL gather nothing is cleared, only read. -EINVAL if a leaf
+ * crosses an end (its bits would be lost). */
+int pt_dirty_read_clear(struct pt *pt, uint64_t ia, uint64_t len, uint64_t *bitmap, uint64_t unit,
                         struct pt_gather *g);
 /* Accessed: true in *young if any leaf that touches the range had its access flag; flags are
  * cleared. -EOPNOTSUPP without live.hw_af. */

@@ -135,6 +135,8 @@ void space_merge(struct space *s, uint64_t ia, uint64_t len);
 int space_fault(struct space *s, uint64_t ia, uint32_t access);
 
 int space_lookup(struct space *s, uint64_t ia, struct pt_leaf *leaf);
+/* What the tree holds, root pages among the tables; nothing for a space that was never set up. */
+void space_count(struct space *s, struct pt_counts *n);
 /* Table pages in the tree (root too) and in reserves: with frame_tables_free() a constant sum. */
 uint64_t space_tables(struct space *s);
 

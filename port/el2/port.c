@@ -12,28 +12,6 @@ uint64_t port_pa(const void *va)
     return (uint64_t)va;
 }
 
-uint64_t port_pte_load(const uint64_t *e)
-{
-    return __atomic_load_n(e, __ATOMIC_ACQUIRE);
-}
-
-void port_pte_store(uint64_t *e, uint64_t v)
-{
-    __atomic_store_n(e, v, __ATOMIC_RELEASE);
-}
-
-bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
-{
-    return __atomic_compare_exchange_n(e, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
-}
-
-void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++, first += step) {
-        __atomic_store_n(&e[i], first, __ATOMIC_RELAXED);
-    }
-}
-
 void port_publish(void)
 {
     __asm__ volatile("dsb ishst" ::: "memory");

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "port_pte.h"
 #include "tenon/port.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -23,7 +24,7 @@
 #endif
 
 static unsigned char *arena;
-static const struct hosted_hook *hook;
+const struct hosted_hook *hosted_hook_now;
 static bool quiet;
 static bool vector = true;
 
@@ -66,20 +67,12 @@ uint64_t port_pa(const void *va)
 
 void hosted_set_hook(const struct hosted_hook *h)
 {
-    __atomic_store_n(&hook, h, __ATOMIC_RELEASE);
+    __atomic_store_n(&hosted_hook_now, h, __ATOMIC_RELEASE);
 }
 
 static inline const struct hosted_hook *hooked(void)
 {
-    return __builtin_expect(__atomic_load_n(&hook, __ATOMIC_RELAXED) != NULL, 0)
-               ? __atomic_load_n(&hook, __ATOMIC_ACQUIRE)
-               : NULL;
-}
-
-/* Acquire stands for the address dependency from a table entry to the table's contents. */
-uint64_t port_pte_load(const uint64_t *e)
-{
-    return __atomic_load_n(e, __ATOMIC_ACQUIRE);
+    return HOSTED_HOOKED ? __atomic_load_n(&hosted_hook_now, __ATOMIC_ACQUIRE) : NULL;
 }
 
 static void store_hooked(const struct hosted_hook *h, uint64_t *e, uint64_t v,
@@ -96,7 +89,7 @@ static void store_hooked(const struct hosted_hook *h, uint64_t *e, uint64_t v,
     }
 }
 
-void port_pte_store(uint64_t *e, uint64_t v)
+void hosted_pte_store(uint64_t *e, uint64_t v)
 {
     const struct hosted_hook *h = hooked();
 
@@ -107,7 +100,7 @@ void port_pte_store(uint64_t *e, uint64_t v)
     __atomic_store_n(e, v, __ATOMIC_RELEASE);
 }
 
-bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
+bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
 {
     const struct hosted_hook *h = hooked();
     struct hosted_store s = { .e = e, .old = *old, .new = v, .kind = HOSTED_CAS };
@@ -161,7 +154,7 @@ static bool have_avx2(void)
 }
 #endif
 
-void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
 {
     const struct hosted_hook *h = hooked();
     unsigned i = 0;
@@ -181,6 +174,16 @@ void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
     for (; i < n; i++) {
         __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
     }
+}
+
+uint64_t hosted_pte_or(const uint64_t *e, unsigned n)
+{
+    uint64_t any = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        any |= __atomic_load_n(&e[i], __ATOMIC_RELAXED);
+    }
+    return any;
 }
 
 void port_publish(void)

@@ -20,7 +20,7 @@ static uint32_t walk_fields(const struct pt *pt)
 uint32_t pt_arm_ste_s2vtcr(const struct pt *pt)
 {
     /* SL0[7:6] for 4K: 0 starts at level 2, 1 at level 1, 2 at level 0. */
-    return walk_fields(pt) | (2u - pt->cfg.start_level) << 6;
+    return walk_fields(pt) | (2u - (uint32_t)pt->cfg.start_level) << 6;
 }
 
 uint64_t pt_arm_vtcr(const struct pt *pt)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The port for a process: entries of tables, inline (contract: tenon/port.h). A test's hook
+ * (hosted.h) costs one predictable branch where none is set.
+ */
+#ifndef PORT_PTE_H
+#define PORT_PTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tenon/port.h"
+
+struct hosted_hook;
+extern const struct hosted_hook *hosted_hook_now;
+void hosted_pte_store(uint64_t *e, uint64_t v);
+bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v);
+void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
+uint64_t hosted_pte_or(const uint64_t *e, unsigned n);
+
+#define HOSTED_HOOKED __builtin_expect(__atomic_load_n(&hosted_hook_now, __ATOMIC_RELAXED) != 0, 0)
+
+/* Acquire stands for the address dependency from a table entry to the table's contents. */
+static inline uint64_t port_pte_load(const uint64_t *e)
+{
+    return __atomic_load_n(e, __ATOMIC_ACQUIRE);
+}
+
+static inline void port_pte_store(uint64_t *e, uint64_t v)
+{
+    if (HOSTED_HOOKED) {
+        hosted_pte_store(e, v);
+        return;
+    }
+    __atomic_store_n(e, v, __ATOMIC_RELEASE);
+}
+
+static inline bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
+{
+    if (HOSTED_HOOKED) {
+        return hosted_pte_cas(e, old, v);
+    }
+    return __atomic_compare_exchange_n(e, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+}
+
+static inline void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    if (n >= 8 || HOSTED_HOOKED) {
+        hosted_pte_fill(e, first, step, n);
+        return;
+    }
+    for (unsigned i = 0; i < n; i++, first += step) {
+        __atomic_store_n(&e[i], first, __ATOMIC_RELAXED);
+    }
+}
+
+static inline uint64_t port_pte_or(const uint64_t *e, unsigned n)
+{
+    uint64_t any = 0;
+
+    if (n >= 8) {
+        return hosted_pte_or(e, n);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        any |= __atomic_load_n(&e[i], __ATOMIC_RELAXED);
+    }
+    return any;
+}
+
+#endif
