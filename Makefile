@@ -42,7 +42,7 @@ bench_src := $(call files,bench/bench_*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
 every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
     mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] payload/*/*.[ch] \
-    tests/*.[ch] bench/*.[ch] bench/*/*.[ch] include/*.h)
+    tests/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/peer/range/*.[ch] include/*.h)
 
 # ---- flags ---------------------------------------------------------------------------------
 
@@ -244,8 +244,8 @@ shell: $(machine)
 matrix: $(machine)
 	$(Q)tools/demo matrix
 
-bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt
-	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt
+bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
+	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
 
 test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(B)/readme/example
 	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
@@ -337,7 +337,7 @@ $(B)/tidy/hosted/%.c.ok: %.c .clang-tidy
 	$(Q)touch $@
 
 tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src) $(test_src) \
-    $(call files,bench/*.c bench/pt/*.c)
+    $(call files,bench/*.c bench/pt/*.c bench/range/*.c)
 
 check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \
     $(patsubst %,$(B)/tidy/vmm/%.ok,$(filter %.c,$(vmm_src))) $(tidy_hosted:%=$(B)/tidy/hosted/%.ok)

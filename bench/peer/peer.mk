@@ -74,6 +74,35 @@ $(B)/hosted/bench_pt: $(bench_pt_src:%=$(B)/hosted/%.o) $(peer_obj) $(B)/hosted/
 
 -include $(bench_pt_src:%=$(B)/hosted/%.d)
 
-.PHONY: bench-pt
+# ---- range store: the kernel's XArray and maple tree, by its own user-space shims ----
+
+# The shims' headers but for the few in range/include; -Og and the sanitizers of their Makefile not.
+shim := $(linux)/tools
+range_flags := -O2 -w -ffunction-sections -Ibench/peer/range/include -Ibench/peer/range/include/generated -I$(shim)/testing/shared \
+    -I$(shim)/include -I$(shim)/arch/x86/include -I$(linux)/lib
+
+$(peer)/range-%.o: bench/peer/range/%.c $(linux)/stamp $(wildcard bench/peer/range/*.h bench/range/*.h bench/pt/ticks.h)
+	$(say) PEER '$* (gcc)'
+	$(Q)gcc $(range_flags) -c $< -o $@
+
+$(peer)/range-lib-%.o: $(shim)/lib/%.c
+	$(Q)gcc $(range_flags) -c $< -o $@
+
+$(shim)/lib/%.c: $(linux)/stamp
+	$(Q)[ -e $@ ]
+
+range_peers := $(if $(filter none,$(PEER)),,$(patsubst %,$(peer)/range-%.o,xarray maple slab lib-find_bit lib-bitmap))
+bench_range_src := $(call files,bench/range/*.c) bench/pt/stat.c
+
+$(B)/hosted/bench_range: $(bench_range_src:%=$(B)/hosted/%.o) $(range_peers) $(B)/hosted/libtenon.a
+	$(say) LD $@
+	$(Q)$(CC) -O2 -pthread -Wl,--gc-sections $(filter %.o,$^) $(filter %.a,$^) -o $@
+
+-include $(bench_range_src:%=$(B)/hosted/%.d)
+
+.PHONY: bench-pt bench-range
+bench-range: $(B)/hosted/bench_range
+	$(Q)$< $(BENCH)
+
 bench-pt: $(B)/hosted/bench_pt
 	$(Q)$< $(BENCH)

@@ -46,11 +46,24 @@ long stat_switches(void)
     return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
 }
 
-void stat_add(struct stat_set *s, uint64_t tick, double operations)
+void stat_add_ns(struct stat_set *s, double ns)
 {
     if (s->n < STAT_MAX) {
-        s->ns[s->n++] = (double)tick * tick_ns / operations;
+        s->ns[s->n++] = ns;
     }
+}
+
+void stat_add(struct stat_set *s, uint64_t tick, double operations)
+{
+    stat_add_ns(s, (double)tick * tick_ns / operations);
+}
+
+double stat_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static int by_value(const void *a, const void *b)

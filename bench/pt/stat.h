@@ -16,6 +16,8 @@ struct stat_set {
 void stat_init(void);
 long stat_switches(void); /* how often another thread took this one's CPU so far */
 void stat_add(struct stat_set *s, uint64_t ticks, double operations);
+void stat_add_ns(struct stat_set *s, double ns);
+double stat_cpu_ns(void); /* this thread's CPU time: for what is too long not to be interrupted */
 double stat_median(struct stat_set *s); /* of no samples: 0 */
 double stat_min(const struct stat_set *s);
 /* "AMD EPYC, 2 CPUs, load 3.1" and today's date. */

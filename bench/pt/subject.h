@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ticks.h"
+
 struct subject {
     const char *format; /* the same name for ours and its peers */
     const char *name;
@@ -40,22 +42,6 @@ struct subject {
 
 extern struct subject *subjects;
 void subject_register(struct subject *s);
-
-static inline uint64_t ticks(void)
-{
-#if defined(__x86_64__)
-    uint32_t lo, hi;
-
-    /* Nothing before is still running, nothing after has begun. */
-    __asm__ volatile("lfence\n\trdtsc\n\tlfence" : "=a"(lo), "=d"(hi)::"memory");
-    return (uint64_t)hi << 32 | lo;
-#else
-    uint64_t v;
-
-    __asm__ volatile("isb\n\tmrs %0, cntvct_el0\n\tisb" : "=r"(v)::"memory");
-    return v;
-#endif
-}
 
 #ifdef SUBJECT_LOOPS
 static uint64_t loop_map(void *t, const uint64_t *ia, unsigned n, uint64_t len, uint64_t delta)
