@@ -276,7 +276,7 @@ enum model_verdict model_inv_match(const struct model_inv *inv, const struct mod
         if (key->vmid != inv->vmid)
             return MODEL_V_WRONG_VMID;
         /* Global entries belong to no ASID. */
-        if (key->global && !key->table)
+        if (key->global)
             return MODEL_V_STALE;
         return key->asid == inv->asid ? MODEL_V_OK : MODEL_V_WRONG_ASID;
     default:

@@ -59,6 +59,7 @@ void tlb_fill(struct model_tlb *tlb, const struct model_ctx *ctx, const struct m
                 .level = at->level,
                 .shift = shift,
                 .table = true,
+                .global = below->global,
             },
             .pa = below->table,
             .raw = at->raw,
@@ -95,11 +96,14 @@ struct model_tlb_entry *tlb_random_pointer(struct model_tlb *tlb, const struct m
 void tlb_begin_at(struct model_walk *w, const struct model_ctx *ctx, uint64_t ia,
                   struct model_access access, const struct model_tlb_entry *pointer)
 {
-    if (pointer)
+    if (pointer) {
         model_walk_resume(w, &ctx->walk, ctx->mem, ia, access, pointer->next_level, pointer->pa,
                           pointer->gen, pointer->perms);
-    else
+        if (pointer->key.global)
+            model_walk_global(w);
+    } else {
         model_walk_begin(w, &ctx->walk, ctx->mem, ia, access);
+    }
 }
 
 static const struct tlb_range *random_place(struct model_tlb *tlb, uint64_t *ia)

@@ -52,6 +52,7 @@ static void rewind_walk(struct model_walk *w)
     w->gen = w->first_gen;
     w->level = w->first_level;
     w->limit = w->first_limit;
+    w->global = w->first_global;
     w->out.depth = 0;
     w->state = WALK_FETCH;
 }
@@ -128,6 +129,11 @@ enum model_verdict model_live_one_store(const struct model_walk_cfg *cfg,
     return same || (had->shift == has->shift && !sets) ? MODEL_V_OK : MODEL_V_BBM_SKIPPED;
 }
 
+void model_walk_global(struct model_walk *w)
+{
+    w->global = w->first_global = true;
+}
+
 static void take_leaf(struct model_walk *w, const struct model_desc *d, uint64_t raw)
 {
     struct model_leaf leaf = model_leaf_of(w->cfg, d, w->out.ia, w->level);
@@ -143,7 +149,7 @@ static void take_leaf(struct model_walk *w, const struct model_desc *d, uint64_t
     out->memtype = d->memtype;
     out->perms = d->perms & w->limit;
     out->af = d->af;
-    out->global = d->global;
+    out->global = d->global || w->global;
     out->clean = d->clean;
     out->dirty = d->dirty;
     out->contig = d->contig;
@@ -199,6 +205,7 @@ static bool descend(struct model_walk *w, const struct model_desc *d)
     }
     w->table = d->pa;
     w->limit &= d->limit;
+    w->global |= d->global;
     /* Which life of the page this pointer meant: another one by the next fetch is an error. */
     w->gen = generation(w, d->pa);
     w->level = d->next_level;
@@ -245,6 +252,7 @@ static void note_step(struct model_walk *w, uint64_t entry, uint64_t raw)
     step->gen = w->gen;
     step->level = w->level;
     step->limit = w->limit;
+    step->global = w->global;
 }
 
 static bool fetch(struct model_walk *w)

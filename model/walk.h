@@ -23,6 +23,9 @@
  *   or 64 for modes 1 to 6, whatever part of it is in use.
  * - model_ept: ha = hd (EPTP bit 6), page1g, page2m, exec_only, mbec, multihit. stage is 2;
  *   start_level 0 or -1 with ia_bits 48 or 57; oa_bits: MAXPHYADDR.
+ * - model_riscv: stage (2: the x4 forms), canonical (= stage 1), ha = hd (ADUE; IOMMU: SADE, GADE),
+ *   svnapot, svpbmt, sum, replace_breaks. start_level 1, 0 or -1 with ia_bits 39, 48 or 57, at stage
+ *   2 two more; oa_bits up to 56.
  */
 #ifndef MODEL_WALK_H
 #define MODEL_WALK_H
@@ -95,6 +98,10 @@ struct model_walk_cfg {
     bool snoop;          /* VT-d second stage: bit 11 of a leaf is there */
     bool exec_only;      /* EPT: entries may be executable and not readable */
     bool mbec;           /* EPT: mode-based execute control, bit 10 is execute for user addresses */
+    bool svnapot, svpbmt; /* RISC-V: extensions that the walker has */
+    bool sum;             /* RISC-V: supervisor may read and write user pages */
+    bool replace_breaks; /* RISC-V, by the IOMMU's specification: no new address or memory type in a
+                             live entry without V = 0 and an invalidation between */
     bool multihit;       /* CPU with the instruction TLB multiple-hit erratum */
 };
 
@@ -132,11 +139,11 @@ struct model_desc {
     uint8_t limit;      /* table: permissions that entries below can have at most */
     int8_t
         next_level; /* table: of the next table; formats that skip levels: not always level + 1 */
-    bool whole; /* leaf: the set is one leaf by definition, not only for walkers with cfg.contig */
-    bool af;    /* a table without it: hardware sets it on the way */
-    bool clean; /* leaf: hardware will make it dirty at the first write */
-    bool dirty; /* leaf under hardware dirty management that has been written */
-    bool global;
+    bool whole;  /* leaf: the set is one leaf by definition, not only for walkers with cfg.contig */
+    bool af;     /* a table without it: hardware sets it on the way */
+    bool clean;  /* leaf: hardware will make it dirty at the first write */
+    bool dirty;  /* leaf under hardware dirty management that has been written */
+    bool global; /* a table: all leaves below it */
     bool nt;
     bool contig;
     bool address_size; /* an address beyond oa_bits */
@@ -150,6 +157,7 @@ struct model_step {
     uint32_t gen; /* the table page's generation, 0 if unknown */
     int8_t level;
     uint8_t limit; /* permissions left by the levels above */
+    bool global;   /* a level above said so for all below */
 };
 
 /* Where a model TLB served a translation from. */
@@ -191,11 +199,13 @@ struct model_walk {
     uint8_t state;
     unsigned restarts;
     struct model_desc desc; /* the last one decoded */
+    bool global;
     /* where to go back to when a hardware update loses its race */
     uint64_t first_table;
     uint32_t first_gen;
     int8_t first_level;
     uint8_t first_limit;
+    bool first_global;
 };
 
 /* A leaf as a walker may hold it. */
@@ -242,6 +252,8 @@ extern const struct model_format model_vtd2;
 
 /* Extended page tables of 4 or 5 levels. */
 extern const struct model_format model_ept;
+/* Sv39, Sv48, Sv57, and their x4 forms as stage 2. */
+extern const struct model_format model_riscv;
 /* The AMD IOMMU's host page tables. */
 extern const struct model_format model_amdv1;
 
@@ -266,6 +278,8 @@ void model_walk_begin(struct model_walk *w, const struct model_walk_cfg *cfg,
 void model_walk_resume(struct model_walk *w, const struct model_walk_cfg *cfg,
                        const struct model_mem *mem, uint64_t ia, struct model_access access,
                        int level, uint64_t table, uint32_t gen, uint8_t limit);
+/* After model_walk_resume(): the pointer was found below a level that makes all global. */
+void model_walk_global(struct model_walk *w);
 /* One access. True when the walk is finished; then w->out is the result, and further calls do
  * nothing. */
 bool model_walk_step(struct model_walk *w);
