@@ -184,6 +184,29 @@ out:
     return c.verdict;
 }
 
+/* Do entry i and its neighbours in the same leaf of several entries say the same? */
+static bool set_whole(const struct model_live *live, const struct live_table *t, unsigned i,
+                      const struct model_leaf *leaf)
+{
+    const struct model_walk_cfg *walk = &live->cfg.walk;
+    unsigned n = 1u << (leaf->shift - leaf->entry_shift), first = i & ~(n - 1);
+
+    for (unsigned k = i > first ? i - 1 : i; k <= i + 1 && k < first + n; k++) {
+        struct model_desc d;
+        struct model_leaf other;
+
+        live_decode(live, t->level, live_read(live, t->pa + k * 8), &d);
+        if (d.kind != MODEL_DESC_LEAF)
+            return false;
+        other = model_leaf_of(walk, &d, leaf->ia + ((uint64_t)(k - first) << leaf->entry_shift),
+                              t->level);
+        if (other.ia != leaf->ia || other.oa != leaf->oa || other.shift != leaf->shift ||
+            other.attr != leaf->attr || other.perms != leaf->perms)
+            return false;
+    }
+    return true;
+}
+
 /* Has a page that walkers can reach changed behind the judge's back? */
 static void audit_table(struct live_change *c, struct live_table *t)
 {
@@ -202,6 +225,12 @@ static void audit_table(struct live_change *c, struct live_table *t)
         live_decode(live, t->level, t->shadow[i], &was);
         if (d.kind != MODEL_DESC_INVALID && d.reserved)
             live_violation(c, MODEL_V_RESERVED_BITS);
+        if (d.kind == MODEL_DESC_LEAF && t->linked) {
+            struct model_leaf leaf = model_leaf_of(walk, &d, c->ia, t->level);
+
+            if (leaf.entry_shift < leaf.shift && !set_whole(live, t, i, &leaf))
+                live_violation(c, MODEL_V_SET_DIFFERS);
+        }
         if (((raw ^ t->shadow[i]) & software) == 0)
             continue;
         if (d.kind == MODEL_DESC_INVALID && was.kind == MODEL_DESC_INVALID)

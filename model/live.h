@@ -77,7 +77,8 @@ void model_live_completed(void *agent, const struct model_inv *inv, size_t count
 enum model_verdict model_live_table_free(struct model_live *live, uint64_t pa);
 
 /* Are all live tables, and unlinked ones that a walker may hold, in memory as the reported stores
- * left them (hardware's own bits aside)? UNLOGGED, RESERVED_BITS or OK. */
+ * left them (hardware's own bits aside), and is every leaf of several entries whole? UNLOGGED,
+ * RESERVED_BITS, SET_DIFFERS or OK. */
 enum model_verdict model_live_audit(struct model_live *live);
 
 /* Violations so far: of one kind, or of all (MODEL_V_OK). */

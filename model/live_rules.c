@@ -64,11 +64,12 @@ struct branch {
     uint64_t pa, ia;
     int level, parent; /* of its entries; of the entry that points to it */
     uint8_t limit;     /* permissions that the entries above leave */
+    bool global;       /* an entry above says so for all below */
 };
 
 /* Visits what lies under a table. Stops early if leaf or hole says so (returns true). */
 struct visit {
-    bool (*leaf)(struct live_change *c, const struct model_leaf *leaf);
+    bool (*leaf)(struct live_change *c, const struct model_leaf *leaf, uint64_t ia);
     bool (*hole)(struct live_change *c, uint64_t ia, uint8_t shift);
     void (*table)(struct live_change *c, const struct branch *b);
 };
@@ -96,7 +97,9 @@ static bool visit(struct live_change *c, const struct visit *how, const struct b
 
         live_decode(c->live, b->level, live_read(c->live, b->pa + i * 8), &d);
         if (d.kind == MODEL_DESC_TABLE) {
-            struct branch below = { d.pa, at, d.next_level, b->level, b->limit & d.limit };
+            struct branch below = {
+                d.pa, at, d.next_level, b->level, b->limit & d.limit, b->global || d.global
+            };
 
             stop = visit(c, how, &below);
         } else if (d.kind == MODEL_DESC_INVALID) {
@@ -105,7 +108,8 @@ static bool visit(struct live_change *c, const struct visit *how, const struct b
             struct model_leaf leaf = model_leaf_of(walk, &d, at, b->level);
 
             leaf.perms &= b->limit;
-            stop = how->leaf(c, &leaf);
+            leaf.global |= b->global;
+            stop = how->leaf(c, &leaf, at);
         }
         if (stop)
             return true;
@@ -116,7 +120,7 @@ static bool visit(struct live_change *c, const struct visit *how, const struct b
 /* What the store's entry points to: before it, or after it. */
 static bool visit_entry(struct live_change *c, const struct visit *how, const struct model_desc *d)
 {
-    struct branch b = { d->pa, c->ia, d->next_level, c->level, d->limit };
+    struct branch b = { d->pa, c->ia, d->next_level, c->level, d->limit, d->global };
 
     return visit(c, how, &b);
 }
@@ -171,28 +175,76 @@ static bool check_stale(void *arg, const struct live_stale *s)
     return false;
 }
 
-static bool check_make(struct live_change *c, const struct model_leaf *leaf)
+static bool check_make(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     struct make m = { c, leaf };
 
+    (void)ia;
     if (c->live->set.stales)
         live_stale_each(&c->live->set, leaf->ia, leaf->shift, check_stale, &m);
     return false;
 }
 
 /* A level 1 walker does not keep a block with nT. */
-static void remember(struct live_change *c, const struct model_leaf *leaf)
+static void remember(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     if (!leaf->nt)
-        live_stale_add(&c->live->set, leaf);
+        live_stale_add(&c->live->set, leaf, ia);
 }
 
-static bool break_leaf(struct live_change *c, const struct model_leaf *leaf)
+static bool break_leaf(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     if (!in_scope(c->live, leaf->ia, leaf->shift, !c->live->cfg.strict))
         live_violation(c, MODEL_V_NEIGHBOUR_BROKEN);
-    remember(c, leaf);
+    remember(c, leaf, ia);
     return false;
+}
+
+/* May a walker that caches a leaf of several entries whole, from either entry, hold both? */
+static bool set_agrees(const struct live_change *c, const struct model_leaf *entry, uint64_t at)
+{
+    struct model_leaf now = c->new_leaf;
+    uint64_t mine = c->ia >> now.shift, other = at >> now.shift;
+    bool covered = now.entry_shift < now.shift && mine == other;
+
+    if (!covered)
+        covered = entry->entry_shift < entry->shift && c->ia >> entry->shift == at >> entry->shift;
+    now.perms = entry->perms;
+    return !covered || live_compare(c->live, entry, &now) != MODEL_V_BBM_SKIPPED;
+}
+
+/* The new leaf against the other entries of the largest leaf that it could be part of. */
+static void check_set(struct live_change *c)
+{
+    const struct model_walk_cfg *walk = &c->live->cfg.walk;
+    uint8_t shift = walk->fmt->shift(walk, c->level), set = shift;
+    uint64_t first, table, n;
+
+    if (walk->fmt->set_shift)
+        set = walk->fmt->set_shift(walk, c->level);
+    if (set == shift)
+        return;
+    n = (uint64_t)1 << (set - shift);
+    table = c->store->entry & ~c->live->table_mask;
+    if (n > live_entries(c->live, table))
+        n = live_entries(c->live, table);
+    first = c->store->entry / 8 & (c->live->table_mask / 8) & ~(n - 1);
+    for (uint64_t i = first; i < first + n; i++) {
+        uint64_t at = (c->ia >> set << set) + ((i - first) << shift);
+        struct model_desc d;
+        struct model_leaf leaf;
+
+        if (table + i * 8 == c->store->entry)
+            continue;
+        live_decode(c->live, c->level, live_read(c->live, table + i * 8), &d);
+        if (d.kind != MODEL_DESC_LEAF)
+            continue;
+        leaf = model_leaf_of(walk, &d, at, c->level);
+        if (!set_agrees(c, &leaf, at)) {
+            live_violation(c, MODEL_V_SET_DIFFERS);
+            return;
+        }
+    }
 }
 
 /* Hardware may be setting it dirty at this moment. */
@@ -219,12 +271,13 @@ static void leaf_to_leaf(struct live_change *c)
     live_violation(c, v);
     if (c->old_leaf.dirty && c->new_leaf.clean && !c->live->harvest)
         live_violation(c, MODEL_V_DIRTY_LOST);
-    check_make(c, &c->new_leaf);
+    check_make(c, &c->new_leaf, c->ia);
+    check_set(c);
     if (rest)
-        remember(c, &c->old_leaf);
+        remember(c, &c->old_leaf, c->ia);
 }
 
-static bool filled_leaf(struct live_change *c, const struct model_leaf *leaf)
+static bool filled_leaf(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     enum model_verdict v = live_compare(c->live, &c->old_leaf, leaf);
 
@@ -234,7 +287,7 @@ static bool filled_leaf(struct live_change *c, const struct model_leaf *leaf)
         live_violation(c, v);
     if (c->old_leaf.dirty && leaf->clean && !c->live->harvest)
         live_violation(c, MODEL_V_DIRTY_LOST);
-    check_make(c, leaf);
+    check_make(c, leaf, ia);
     return false;
 }
 
@@ -252,10 +305,10 @@ static void leaf_to_table(struct live_change *c)
 
     check_cas(c);
     visit_entry(c, &filled, &c->now);
-    remember(c, &c->old_leaf);
+    remember(c, &c->old_leaf, c->ia);
 }
 
-static bool merged_leaf(struct live_change *c, const struct model_leaf *leaf)
+static bool merged_leaf(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     enum model_verdict v = live_compare(c->live, leaf, &c->new_leaf);
 
@@ -265,7 +318,7 @@ static bool merged_leaf(struct live_change *c, const struct model_leaf *leaf)
         live_violation(c, v);
     if (leaf->dirty && c->new_leaf.clean && !c->live->harvest)
         live_violation(c, MODEL_V_DIRTY_LOST);
-    remember(c, leaf);
+    remember(c, leaf, ia);
     return false;
 }
 
@@ -273,7 +326,7 @@ static void table_to_leaf(struct live_change *c)
 {
     static const struct visit merged = { merged_leaf, NULL, unlink_table };
 
-    check_make(c, &c->new_leaf);
+    check_make(c, &c->new_leaf, c->ia);
     visit_entry(c, &merged, &c->old);
 }
 
@@ -300,14 +353,14 @@ static void look_below(struct live_change *c, uint64_t ia, struct model_desc *d,
 }
 
 /* Another table in place of one: each address it translated goes on as it was. */
-static bool swapped_leaf(struct live_change *c, const struct model_leaf *leaf)
+static bool swapped_leaf(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     struct model_live *live = c->live;
     struct model_desc d;
     struct model_leaf now;
     enum model_verdict v;
 
-    look_below(c, leaf->ia, &d, &now);
+    look_below(c, ia, &d, &now);
     if (d.kind == MODEL_DESC_INVALID) {
         if (!in_scope(live, leaf->ia, leaf->shift, false))
             live_violation(c, MODEL_V_TABLE_NOT_FILLED);
@@ -317,7 +370,7 @@ static bool swapped_leaf(struct live_change *c, const struct model_leaf *leaf)
         if (leaf->dirty && now.clean && !live->harvest)
             live_violation(c, MODEL_V_DIRTY_LOST);
     }
-    remember(c, leaf);
+    remember(c, leaf, ia);
     return false;
 }
 
@@ -338,7 +391,7 @@ static void to_invalid(struct live_change *c)
 
     check_cas(c);
     if (c->old.kind == MODEL_DESC_LEAF)
-        break_leaf(c, &c->old_leaf);
+        break_leaf(c, &c->old_leaf, c->ia);
     else
         visit_entry(c, &gone, &c->old);
 }
@@ -347,10 +400,12 @@ static void from_invalid(struct live_change *c)
 {
     static const struct visit coming = { check_make, NULL, link_table };
 
-    if (c->now.kind == MODEL_DESC_LEAF)
-        check_make(c, &c->new_leaf);
-    else
+    if (c->now.kind == MODEL_DESC_LEAF) {
+        check_make(c, &c->new_leaf, c->ia);
+        check_set(c);
+    } else {
         visit_entry(c, &coming, &c->now);
+    }
 }
 
 static void judge_linked(struct live_change *c)
@@ -404,7 +459,7 @@ void live_judge(struct live_change *c, bool linked)
 void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, int level)
 {
     static const struct visit coming = { NULL, NULL, link_table };
-    struct branch b = { pa, ia, level, level, MODEL_RWX_ALL };
+    struct branch b = { pa, ia, level, level, MODEL_RWX_ALL, false };
 
     visit(c, &coming, &b);
 }

@@ -145,13 +145,14 @@ static bool same_translation(const struct model_leaf *a, const struct model_leaf
            a->level == b->level && a->global == b->global;
 }
 
-void live_stale_add(struct live_set *set, const struct model_leaf *leaf)
+void live_stale_add(struct live_set *set, const struct model_leaf *leaf, uint64_t at)
 {
-    uint32_t *list = list_of(set, leaf->ia, leaf->shift), slot;
+    uint64_t ia = at >> leaf->entry_shift << leaf->entry_shift;
+    uint32_t *list = list_of(set, ia, leaf->entry_shift), slot;
     struct live_stale *s;
 
     for (uint32_t i = *list; i != LIVE_NONE; i = set->stale[i].next)
-        if (same_translation(&set->stale[i].leaf, leaf)) {
+        if (set->stale[i].ia == ia && same_translation(&set->stale[i].leaf, leaf)) {
             set->stale[i].pending = set->all_agents;
             set->stale[i].spared = MODEL_V_OK;
             return;
@@ -169,6 +170,8 @@ void live_stale_add(struct live_set *set, const struct model_leaf *leaf)
     s = &set->stale[slot];
     memset(s, 0, sizeof(*s));
     s->leaf = *leaf;
+    s->ia = ia;
+    s->shift = leaf->entry_shift;
     s->pending = set->all_agents;
     s->used = true;
     s->spared = MODEL_V_OK;
@@ -177,26 +180,25 @@ void live_stale_add(struct live_set *set, const struct model_leaf *leaf)
     set->stales++;
 }
 
-static bool touches(const struct model_leaf *leaf, uint64_t ia, uint8_t shift)
+static bool touches(const struct live_stale *s, uint64_t ia, uint8_t shift)
 {
-    return leaf->ia <= ia + (((uint64_t)1 << shift) - 1) &&
-           ia <= leaf->ia + (((uint64_t)1 << leaf->shift) - 1);
+    return s->ia <= ia + (((uint64_t)1 << shift) - 1) &&
+           ia <= s->ia + (((uint64_t)1 << s->shift) - 1);
 }
 
 void live_stale_each(struct live_set *set, uint64_t ia, uint8_t shift, live_stale_fn *fn, void *arg)
 {
     if (shift > REGION_SHIFT) {
         for (uint32_t i = 0; i < set->stale_used; i++)
-            if (set->stale[i].used && touches(&set->stale[i].leaf, ia, shift) &&
-                fn(arg, &set->stale[i]))
+            if (set->stale[i].used && touches(&set->stale[i], ia, shift) && fn(arg, &set->stale[i]))
                 return;
         return;
     }
     for (uint32_t i = *list_of(set, ia, shift); i != LIVE_NONE; i = set->stale[i].next)
-        if (touches(&set->stale[i].leaf, ia, shift) && fn(arg, &set->stale[i]))
+        if (touches(&set->stale[i], ia, shift) && fn(arg, &set->stale[i]))
             return;
     for (uint32_t i = set->big_head; i != LIVE_NONE; i = set->stale[i].next)
-        if (touches(&set->stale[i].leaf, ia, shift) && fn(arg, &set->stale[i]))
+        if (touches(&set->stale[i], ia, shift) && fn(arg, &set->stale[i]))
             return;
 }
 
@@ -210,12 +212,12 @@ struct completion {
 static bool complete_leaf(const struct completion *c, struct live_stale *s)
 {
     struct model_key key = {
-        .ia = s->leaf.ia,
+        .ia = s->ia,
         .vmid = c->ctx->vmid,
         .asid = c->ctx->asid,
         .stage = c->ctx->walk.stage,
         .level = s->leaf.level,
-        .shift = s->leaf.shift,
+        .shift = s->shift,
         .global = c->ctx->walk.stage == 1 && s->leaf.global,
     };
     enum model_verdict v = model_inv_match(c->inv, &key);

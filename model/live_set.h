@@ -10,8 +10,11 @@
 
 #define LIVE_NONE UINT32_MAX
 
+/* A leaf of several entries is recorded entry by entry, as walkers may hold its pieces. */
 struct live_stale {
     struct model_leaf leaf;
+    uint64_t ia; /* of this entry */
+    uint8_t shift;
     uint32_t next;
     uint8_t pending; /* agents that have not invalidated it */
     bool used;
@@ -50,8 +53,8 @@ void live_table_drop(struct live_set *set, struct live_table *t);
 /* Iteration over all: NULL at first, NULL at the end. Do not drop while iterating. */
 struct live_table *live_table_next(struct live_set *set, struct live_table *t);
 
-/* Every agent may have this leaf cached from now on. */
-void live_stale_add(struct live_set *set, const struct model_leaf *leaf);
+/* Every agent may have this leaf cached from now on: the part of it that the entry at ia is. */
+void live_stale_add(struct live_set *set, const struct model_leaf *leaf, uint64_t ia);
 /* Calls fn for each recorded leaf that overlaps [ia, ia + 2^shift); stops if it says so. */
 typedef bool live_stale_fn(void *arg, const struct live_stale *s);
 void live_stale_each(struct live_set *set, uint64_t ia, uint8_t shift, live_stale_fn *fn,

@@ -8,7 +8,9 @@
  * - an invalidation takes effect at some moment between its issue and the end of the next sync,
  *   and several of one batch take effect in any order;
  * - it removes what the architecture requires and nothing more: level hints, leaf-only, VMID,
- *   ASID and stage are honoured strictly (Arm ARM DDI0487 D8.17, SMMUv3 IHI0070 4.4).
+ *   ASID and stage are honoured strictly (inv.c has the clauses);
+ * - a leaf of several entries (contiguous bit, NAPOT, AMD's encoded sizes) is cached whole or in
+ *   pieces of one entry, so that an invalidation must cover all of it.
  *
  * All calls are thread-safe. One seed gives one behaviour (in a single thread).
  */
@@ -53,7 +55,21 @@ struct model_ctx {
     uint16_t vmid, asid;
 };
 
-/* PE instruction / SMMU command. */
+/*
+ * What an invalidation is about. The names are those of Arm's CPU / SMMU commands; of the others:
+ * - x86 CPU: INVLPG; INVPCID 0 S1_ADDR with spare_global, 1 S1_ASID, 2 and 3 S1_VMID; MOV to CR3
+ *   S1_ASID. vmid: the VPID, 0 for the host.
+ * - EPT: INVEPT single-context S2_VMID, global ALL: no addresses. INVVPID S1_VMID: guest-physical
+ *   entries stay. vmid: the EPTP.
+ * - AMD nested paging: a flush by ASID (TLB_CONTROL) VMID. INVLPGA is INVLPG with the ASID as vmid: it
+ *   goes by the guest's virtual address, and nested entries stay.
+ * - VT-d IOTLB: global ALL, domain-selective VMID, page-selective model_inv_vtd_page(); PASID-based:
+ *   PASID-selective S1_ASID, page-selective model_inv_vtd_pasid_page(). vmid: the domain, asid: PASID.
+ * - AMD IOMMU: INVALIDATE_IOMMU_PAGES model_inv_amd_pages().
+ * - RISC-V: SFENCE.VMA, IOTINVAL.VMA with an address model_inv_riscv_vma(), else S1_ASID or S1_VMID;
+ *   HFENCE.GVMA, IOTINVAL.GVMA with an address model_inv_riscv_gvma(), else S2_VMID. With an address
+ *   they reach leaves only: after a change of a pointer no address is enough.
+ */
 enum model_inv_kind {
     MODEL_INV_S1_ADDR, /* VAE1, VAAE1 / NH_VA, NH_VAA */
     MODEL_INV_S1_ASID, /* ASIDE1 / NH_ASID */
@@ -61,6 +77,8 @@ enum model_inv_kind {
     MODEL_INV_S2_ADDR, /* IPAS2E1 / S2_IPA: stage 2 entries only */
     MODEL_INV_VMID,    /* VMALLS12E1 / S12_VMALL */
     MODEL_INV_ALL,     /* ALLE1 / NSNH_ALL */
+    MODEL_INV_S2_VMID, /* stage 2 and combined entries */
+    MODEL_INV_INVLPG,  /* leaves of one page, global ones too; all pointers of the PCID */
 };
 
 struct model_inv {
@@ -68,17 +86,30 @@ struct model_inv {
     uint64_t ia, len; /* by address: len 0 is the form without a range: any entry with ia in it */
     uint16_t vmid, asid;
     bool any_asid;      /* by VA: all ASIDs */
+    bool spare_global;  /* by VA: global entries stay */
+    bool combined;      /* by IPA: combined entries go too */
     bool leaf_only;     /* by address: table pointers stay */
     uint8_t level_hint; /* by address: 0 none; L: leaves of level L, pointers of levels below L */
     uint8_t hint_shift; /* 0, or log2 of a leaf at level_hint: a range with a hint and a start that
                             is not so aligned is UNPREDICTABLE, taken here as "removes nothing" */
 };
 
-/* Shorthands; 4 KiB granule for the alignment rule. */
+/* Shorthands; Arm's are for a 4 KiB granule until model_inv_granule() sets another (log2). */
 struct model_inv model_inv_s2(uint16_t vmid, uint64_t ia, uint64_t len, uint8_t level_hint,
                               bool leaf_only);
 struct model_inv model_inv_s1(uint16_t vmid, uint16_t asid, uint64_t ia, uint64_t len,
                               uint8_t level_hint, bool leaf_only);
+void model_inv_granule(struct model_inv *inv, uint8_t granule);
+struct model_inv model_inv_invlpg(uint16_t vmid, uint16_t pcid, uint64_t ia);
+/* 2^am pages, from ia rounded down to that size; ih: only leaves are removed. */
+struct model_inv model_inv_vtd_page(uint16_t did, uint64_t ia, uint8_t am, bool ih);
+struct model_inv model_inv_vtd_pasid_page(uint16_t did, uint16_t pasid, uint64_t ia, uint8_t am,
+                                          bool ih);
+/* address and s as in the command: with s, the lowest zero from bit 12 on is half of the size, and
+ * 0x7ffffffffffff000 is everything. Without pde only leaves are removed. */
+struct model_inv model_inv_amd_pages(uint16_t domain, uint64_t address, bool s, bool pde);
+struct model_inv model_inv_riscv_vma(uint16_t vmid, uint16_t asid, bool any_asid, uint64_t va);
+struct model_inv model_inv_riscv_gvma(uint16_t vmid, uint64_t gpa);
 
 /* What a cached thing is found and invalidated by. */
 enum { MODEL_STAGE_1 = 1, MODEL_STAGE_2 = 2, MODEL_STAGE_COMBINED = 3 };

@@ -8,6 +8,21 @@ static void insert(struct model_tlb *tlb, const struct model_tlb_entry *e)
         tlb->stats.fills++;
 }
 
+/* Of a leaf of several entries only a piece is kept: the one that was read; or any, where one entry
+ * speaks for all (Svnapot: "for any or all j"). */
+static void take_piece(struct model_tlb *tlb, const struct model_xlat *x, struct model_tlb_entry *e)
+{
+    uint64_t pieces = (uint64_t)1 << (x->shift - x->entry_shift), piece;
+
+    if (x->whole && model_rng_chance(&tlb->rng, 128))
+        piece = model_rng_below(&tlb->rng, pieces);
+    else
+        piece = (x->ia - x->leaf_ia) >> x->entry_shift;
+    e->key.ia += piece << x->entry_shift;
+    e->pa += piece << x->entry_shift;
+    e->key.shift = x->entry_shift;
+}
+
 static void fill_leaf(struct model_tlb *tlb, const struct model_ctx *ctx,
                       const struct model_xlat *x)
 {
@@ -34,6 +49,8 @@ static void fill_leaf(struct model_tlb *tlb, const struct model_ctx *ctx,
 
     if (x->nt || !x->af)
         return; /* nT: not in a way that could conflict; AF clear: never cached */
+    if (x->entry_shift < x->shift && model_rng_chance(&tlb->rng, 192))
+        take_piece(tlb, x, &e);
     insert(tlb, &e);
     if (tlb->cfg.combined && ctx->walk.stage == 2) {
         e.key.stage = MODEL_STAGE_COMBINED;

@@ -40,6 +40,7 @@
     X(TABLE_FREED_LIVE, "live-table-freed")                          \
     X(NOT_CAS, "live-entry-stored-without-compare-exchange")         \
     X(DIRTY_LOST, "dirty-bit-lost")                                  \
+    X(SET_DIFFERS, "entries-of-one-leaf-differ")                     \
     X(RESERVED_BITS, "reserved-bits-set")                            \
     X(UNLOGGED, "store-not-logged")                                  \
     /* what a device did */                                          \

@@ -116,17 +116,19 @@ struct model_leaf model_leaf_of(const struct model_walk_cfg *cfg, const struct m
  * is stale until invalidated, which is no contradiction as long as both have one size. Not so:
  * - A size change together with anything else. Both entries may then be cached for one address, and
  *   which one serves it is undefined (Intel SDM 25366x volume 3, 4.10.2.3).
- * - A leaf of several entries: no store changes them all.
+ * - A leaf of several entries, but for its rights: no store changes them all.
  */
 enum model_verdict model_live_one_store(const struct model_walk_cfg *cfg,
                                         const struct model_leaf *had, const struct model_leaf *has)
 {
     bool same = had->oa - had->ia == has->oa - has->ia && had->attr == has->attr &&
-                had->perms == has->perms && had->global == has->global;
+                had->global == has->global;
     bool sets = had->shift != had->entry_shift || has->shift != has->entry_shift;
 
     (void)cfg;
-    return same || (had->shift == has->shift && !sets) ? MODEL_V_OK : MODEL_V_BBM_SKIPPED;
+    if (had->shift == has->shift)
+        return same || !sets ? MODEL_V_OK : MODEL_V_BBM_SKIPPED;
+    return same && had->perms == has->perms ? MODEL_V_OK : MODEL_V_BBM_SKIPPED;
 }
 
 void model_walk_global(struct model_walk *w)
@@ -154,6 +156,7 @@ static void take_leaf(struct model_walk *w, const struct model_desc *d, uint64_t
     out->dirty = d->dirty;
     out->contig = d->contig;
     out->nt = d->nt;
+    out->whole = d->whole;
 }
 
 /* Hardware wants to change the entry: a compare-exchange, as an access of its own. */

@@ -177,7 +177,7 @@ struct model_xlat {
     uint8_t shift;       /* log2 of the leaf's size */
     uint8_t entry_shift; /* of what one of its entries covers: less for a leaf of several entries */
     uint8_t perms;       /* table limits applied */
-    bool af, global, clean, dirty, contig, nt;
+    bool af, global, clean, dirty, contig, nt, whole;
     bool updated;   /* this walk's compare-exchange changed the descriptor */
     unsigned depth; /* entries in chain: none if served from a cached leaf */
     struct model_step chain[MODEL_MAX_DEPTH];
@@ -232,6 +232,8 @@ struct model_format {
                    struct model_desc *out);
     uint64_t (*set_af)(const struct model_walk_cfg *cfg, uint64_t raw);
     uint64_t (*set_dirty)(const struct model_walk_cfg *cfg, uint64_t raw);
+    /* NULL, or log2 of the largest leaf that entries of this level can make together. */
+    uint8_t (*set_shift)(const struct model_walk_cfg *cfg, int level);
     /* Leaf bits whose change leaves the translation as it is but for permissions: what a walker
      * has cached needs no invalidation before anything else may be made there. */
     uint64_t (*live_mask)(const struct model_walk_cfg *cfg);

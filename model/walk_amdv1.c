@@ -151,6 +151,11 @@ static uint64_t v1_set_dirty(const struct model_walk_cfg *cfg, uint64_t raw)
     return raw | V1_D;
 }
 
+static uint8_t v1_set_shift(const struct model_walk_cfg *cfg, int level)
+{
+    return (uint8_t)(v1_shift(cfg, level) + (level == MODEL_FIRST_LEVEL ? 0 : 8));
+}
+
 static uint64_t v1_live_mask(const struct model_walk_cfg *cfg)
 {
     (void)cfg;
@@ -171,6 +176,7 @@ const struct model_format model_amdv1 = {
     .decode = v1_decode,
     .set_af = v1_set_af,
     .set_dirty = v1_set_dirty,
+    .set_shift = v1_set_shift,
     .live_mask = v1_live_mask,
     .hw_mask = v1_hw_mask,
     .live = model_live_one_store,

@@ -274,6 +274,11 @@ static uint64_t arm_set_dirty(const struct model_walk_cfg *cfg, uint64_t raw)
  * break-before-make; a new memory type, shareability, output address, size or a step from
  * non-global to global does (the last one is the caller's to check: it depends on direction).
  */
+static uint8_t arm_set_shift(const struct model_walk_cfg *cfg, int level)
+{
+    return (uint8_t)(arm_shift(cfg, level) + (cfg->contig && level > 0 ? 4 : 0));
+}
+
 static uint64_t arm_live_mask(const struct model_walk_cfg *cfg)
 {
     uint64_t common = DESC_AF | DESC_DBM | DESC_SOFTWARE;
@@ -316,6 +321,7 @@ const struct model_format model_arm = {
     .decode = arm_decode,
     .set_af = arm_set_af,
     .set_dirty = arm_set_dirty,
+    .set_shift = arm_set_shift,
     .live_mask = arm_live_mask,
     .hw_mask = arm_hw_mask,
     .live = arm_live,

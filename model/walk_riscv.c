@@ -143,6 +143,11 @@ static uint64_t riscv_set_dirty(const struct model_walk_cfg *cfg, uint64_t raw)
     return raw | PTE_D;
 }
 
+static uint8_t riscv_set_shift(const struct model_walk_cfg *cfg, int level)
+{
+    return cfg->svnapot && level == MODEL_LAST_LEVEL ? 16 : riscv_shift(cfg, level);
+}
+
 static uint64_t riscv_live_mask(const struct model_walk_cfg *cfg)
 {
     (void)cfg;
@@ -176,6 +181,7 @@ const struct model_format model_riscv = {
     .decode = riscv_decode,
     .set_af = riscv_set_af,
     .set_dirty = riscv_set_dirty,
+    .set_shift = riscv_set_shift,
     .live_mask = riscv_live_mask,
     .hw_mask = riscv_hw_mask,
     .live = riscv_live,
