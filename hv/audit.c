@@ -6,43 +6,11 @@
  */
 #include "ctl.h"
 
-static void say(char *to, uint64_t size, const char *s, uint64_t *at)
-{
-    while (*s && *at + 1 < size) {
-        to[(*at)++] = *s++;
-    }
-    to[*at] = 0;
-}
-
-static void say_hex(char *to, uint64_t size, uint64_t v, uint64_t *at)
-{
-    char digits[17] = { 0 };
-    int n = 16;
-
-    do {
-        digits[--n] = "0123456789abcdef"[v & 15];
-        v >>= 4;
-    } while (v);
-    for (; n < 16 && *at + 1 < size; n++) {
-        to[(*at)++] = digits[n];
-    }
-    to[*at] = 0;
-}
-
 static void violation(struct audit *a, const char *where, uint32_t id, const char *what, uint64_t v)
 {
-    uint64_t at = 0;
-
-    if (a->violations++ != 0) {
-        return;
+    if (a->violations++ == 0) {
+        log_text(a->first, sizeof(a->first), "%s %x: %s at %lx", where, id, what, v);
     }
-    say(a->first, sizeof(a->first), where, &at);
-    say(a->first, sizeof(a->first), " ", &at);
-    say_hex(a->first, sizeof(a->first), id, &at);
-    say(a->first, sizeof(a->first), ": ", &at);
-    say(a->first, sizeof(a->first), what, &at);
-    say(a->first, sizeof(a->first), " at ", &at);
-    say_hex(a->first, sizeof(a->first), v, &at);
 }
 
 static void hash(struct audit *a, uint64_t v)
@@ -107,11 +75,6 @@ static void audit_frames(struct audit *a, uint64_t *pins)
 
 /* ---- trees ---- */
 
-static bool overlaps(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-    return alen != 0 && blen != 0 && a < b + blen && b < a + alen;
-}
-
 /* Device registers in a tree of the host: one to one, and not EL2's own or of a function given away. */
 static const char *host_device(void *ctx, const struct pt_leaf *leaf, uint64_t pa)
 {
@@ -122,8 +85,8 @@ static const char *host_device(void *ctx, const struct pt_leaf *leaf, uint64_t p
     if (leaf->ia != leaf->oa) {
         return "the host's map is not one to one";
     }
-    if ((hv.has_smmu && overlaps(leaf->oa, len, hv.smmu_base, 0x20000)) ||
-        overlaps(leaf->oa, len, hv.ecam, hv.ecam_size)) {
+    if ((hv.has_smmu && pci_overlap(leaf->oa, len, hv.smmu_base, 0x20000)) ||
+        pci_overlap(leaf->oa, len, hv.ecam, hv.ecam_size)) {
         return "maps what is hidden from the host";
     }
     for (uint32_t i = 0; i < HV_VMS; i++) {
@@ -131,7 +94,7 @@ static const char *host_device(void *ctx, const struct pt_leaf *leaf, uint64_t p
             const struct vm_device *d = &vm_slot(i)->device[k];
 
             for (uint32_t b = 0; d->used && b < d->nbars; b++) {
-                if (overlaps(leaf->oa, len, d->bar[b].pa, d->bar[b].len)) {
+                if (pci_overlap(leaf->oa, len, d->bar[b].pa, d->bar[b].len)) {
                     return "maps registers of a device that is away";
                 }
             }

@@ -30,6 +30,8 @@ struct dt {
 extern struct dt dt;
 
 /* ---- dt.c ---- */
+/* One more range that the host may use. Panics when there is no room. */
+void dt_allow(uint64_t base, uint64_t size, const char *what);
 /* Copies the tree at `pa` into EL2's memory and reads it into hv and dt. Panics if it makes no sense:
  * nothing of the host runs yet. */
 void dt_read(uint64_t pa, void *work, uint64_t work_size);
@@ -52,12 +54,6 @@ void hv_main(uint64_t dtb);
 _Noreturn void hv_cpu_main(struct cpu *c); /* a further CPU, on its own stack */
 void cpu_entry(void);
 _Noreturn void host_enter(uint64_t pc, uint64_t x0);
-
-/* ---- log.c ---- */
-void log_init(uint64_t base);
-void log_uart(uint64_t base); /* from now on (and what there is so far); 0: no more */
-void log_set_panic_off(void);
-void log_dying(void); /* this CPU will not come back: log without the lock, on the UART again */
 
 /* ---- host.c ---- */
 void host_init(uint32_t mode); /* both trees, every device's stream; mode as hv.host_mode */

@@ -19,101 +19,63 @@ bool ctl_put(struct ctl *c, const void *src, uint64_t len)
 
 /* ---- operations on one VM ---- */
 
+/* It is counted in, or held with its lock, as the table below says. */
+static int on_vm(uint32_t op, struct ctl *c, struct vm *vm)
+{
+    const uint64_t *arg = c->arg;
+    struct tn_pending list[TN_GUEST_PENDING_MAX];
+    struct tn_vm_stat st;
+    uint32_t exit = 0;
+    int err;
+
+    switch (op) {
+    case TN_VM_PREPARE:
+        return vm_prepare(vm, &c->out[0], &c->out[1]);
+    case TN_VM_POPULATE:
+        return vm_populate(vm, arg[1], c->in, c->in_len);
+    case TN_VM_SEAL:
+        return vm_seal(vm, arg[1], arg[2]);
+    case TN_VM_RUN:
+        err = vm_run(vm, arg[1], arg[2], &exit, &c->out[1]);
+        c->out[0] = exit;
+        return err;
+    case TN_VM_COMMIT:
+        return vm_commit(vm, arg[1]);
+    case TN_VM_REJECT: /* as the guest may do itself */
+        return vm_cancel(vm, arg[1]);
+    case TN_VM_CONVERT:
+        return arg[3] > 1 || arg[4] > TN_INPLACE ? -EINVAL
+                                                 : vm_convert(vm, arg[1], arg[2], arg[3], arg[4]);
+    case TN_VM_MERGE:
+        return vm_merge(vm, &c->out[0], &c->out[1]);
+    case TN_VM_DESTROY:
+        return vm_destroy(vm, &c->out[0], &c->out[1]);
+    case TN_DEV_TAKE:
+        return vm_take(vm, arg[0]);
+    case TN_VM_STAT:
+        vm_stat(vm, &st);
+        return ctl_put(c, &st, sizeof(st)) ? 0 : -E2BIG;
+    case TN_VM_CONSOLE:
+        c->len = vm_console_get(vm, (char *)c->data, TN_DATA_SIZE);
+        return 0;
+    case TN_VM_PENDING:
+        c->out[0] = vm_pending(vm, list);
+        return ctl_put(c, list, c->out[0] * sizeof(list[0])) ? 0 : -E2BIG;
+    case TN_VM_WINDOW:
+        return vm_window(vm, arg[1], &c->out[0]);
+    default:
+        return -ENOSYS;
+    }
+}
+
 static int op_create(struct ctl *c)
 {
     return vm_create(c->arg[0], c->arg[1], c->arg[2], &c->out[0]);
 }
 
-static int op_prepare(struct ctl *c, struct vm *vm)
-{
-    return vm_prepare(vm, &c->out[0], &c->out[1]);
-}
-
-static int op_populate(struct ctl *c, struct vm *vm)
-{
-    return vm_populate(vm, c->arg[1], c->in, c->in_len);
-}
-
-static int op_seal(struct ctl *c, struct vm *vm)
-{
-    return vm_seal(vm, c->arg[1], c->arg[2]);
-}
-
-static int op_run(struct ctl *c, struct vm *vm)
-{
-    uint32_t exit = 0;
-    int err = vm_run(vm, c->arg[1], c->arg[2], &exit, &c->out[1]);
-
-    c->out[0] = exit;
-    return err;
-}
-
-static int op_commit(struct ctl *c, struct vm *vm)
-{
-    return vm_commit(vm, c->arg[1]);
-}
-
-static int op_reject(struct ctl *c, struct vm *vm)
-{
-    return vm_reject(vm, c->arg[1]);
-}
-
-static int op_convert(struct ctl *c, struct vm *vm)
-{
-    if (c->arg[3] > 1 || c->arg[4] > TN_INPLACE) {
-        return -EINVAL;
-    }
-    return vm_convert(vm, c->arg[1], c->arg[2], c->arg[3], c->arg[4]);
-}
-
-static int op_destroy(struct ctl *c, struct vm *vm)
-{
-    return vm_destroy(vm, &c->out[0], &c->out[1]);
-}
-
-static int op_merge(struct ctl *c, struct vm *vm)
-{
-    return vm_merge(vm, &c->out[0], &c->out[1]);
-}
-
-static int op_take(struct ctl *c, struct vm *vm)
-{
-    return vm_take(vm, c->arg[0]);
-}
-
 static int op_return(struct ctl *c)
 {
     return vm_return(c->arg[0]);
-}
-
-/* ---- readers: with the VM locked ---- */
-
-static int op_stat(struct ctl *c, struct vm *vm)
-{
-    struct tn_vm_stat st;
-
-    vm_stat(vm, &st);
-    return ctl_put(c, &st, sizeof(st)) ? 0 : -E2BIG;
-}
-
-static int op_console(struct ctl *c, struct vm *vm)
-{
-    c->len = vm_console_get(vm, (char *)c->data, TN_DATA_SIZE);
-    return 0;
-}
-
-static int op_pending(struct ctl *c, struct vm *vm)
-{
-    struct tn_pending list[TN_GUEST_PENDING_MAX];
-    uint32_t n = vm_pending(vm, list);
-
-    c->out[0] = n;
-    return ctl_put(c, list, n * sizeof(list[0])) ? 0 : -E2BIG;
-}
-
-static int op_window(struct ctl *c, struct vm *vm)
-{
-    return vm_window(vm, c->arg[1], &c->out[0]);
 }
 
 /* ---- dispatch ---- */
@@ -127,47 +89,47 @@ enum kind {
 struct op {
     uint8_t kind, nargs, which;
     int (*plain)(struct ctl *c);
-    int (*vm)(struct ctl *c, struct vm *vm);
 };
 static const struct op ops[TN_OPS] = {
-    [TN_HELLO] = { PLAIN, 0, 0, ctl_hello, NULL },
-    [TN_INFO] = { PLAIN, 0, 0, ctl_info, NULL },
-    [TN_LOG] = { PLAIN, 2, 0, ctl_log, NULL },
-    [TN_VM_CREATE] = { PLAIN, 3, 0, op_create, NULL },
-    [TN_VM_PREPARE] = { VM, 1, 0, NULL, op_prepare },
-    [TN_VM_POPULATE] = { VM, 2, 0, NULL, op_populate },
-    [TN_VM_SEAL] = { VM, 3, 0, NULL, op_seal },
-    [TN_VM_RUN] = { VM, 3, 0, NULL, op_run },
-    [TN_VM_STAT] = { ANY, 1, 0, NULL, op_stat },
-    [TN_VM_CONSOLE] = { LOCKED, 1, 0, NULL, op_console },
-    [TN_VM_PENDING] = { LOCKED, 1, 0, NULL, op_pending },
-    [TN_VM_COMMIT] = { VM, 2, 0, NULL, op_commit },
-    [TN_VM_REJECT] = { VM, 2, 0, NULL, op_reject },
-    [TN_VM_CONVERT] = { VM, 5, 0, NULL, op_convert },
-    [TN_VM_MEM] = { PLAIN, 2, 0, ctl_vm_mem, NULL },
-    [TN_VM_WINDOW] = { LOCKED, 2, 0, NULL, op_window },
-    [TN_VM_DESTROY] = { VM, 1, 0, NULL, op_destroy },
-    [TN_VM_MERGE] = { VM, 1, 0, NULL, op_merge },
-    [TN_DEV_LIST] = { PLAIN, 0, 0, ctl_dev_list, NULL },
-    [TN_DEV_TAKE] = { VM, 2, 1, NULL, op_take },
-    [TN_DEV_RETURN] = { PLAIN, 1, 0, op_return, NULL },
-    [TN_HOST_MODE] = { PLAIN, 1, 0, ctl_host_mode, NULL },
-    [TN_DOM_ALLOC] = { PLAIN, 0, 0, ctl_dom_alloc, NULL },
-    [TN_DOM_FREE] = { PLAIN, 1, 0, ctl_dom_free, NULL },
-    [TN_DOM_ATTACH] = { PLAIN, 2, 0, ctl_dom_attach, NULL },
-    [TN_DOM_DETACH] = { PLAIN, 2, 0, ctl_dom_detach, NULL },
-    [TN_DOM_MAP] = { PLAIN, 5, 0, ctl_dom_map, NULL },
-    [TN_DOM_UNMAP] = { PLAIN, 3, 0, ctl_dom_unmap, NULL },
-    [TN_DOM_IOVA] = { PLAIN, 2, 0, ctl_dom_iova, NULL },
-    [TN_MEM_DONATE] = { PLAIN, 2, 0, ctl_mem_donate, NULL },
-    [TN_MEM_RECLAIM] = { PLAIN, 2, 0, ctl_mem_reclaim, NULL },
-    [TN_FRAMES] = { PLAIN, 1, 0, ctl_frames, NULL },
-    [TN_AUDIT] = { PLAIN, 0, 0, ctl_audit, NULL },
-    [TN_EVENTS] = { PLAIN, 0, 0, ctl_events, NULL },
+    [TN_HELLO] = { PLAIN, 0, 0, ctl_hello },
+    [TN_INFO] = { PLAIN, 0, 0, ctl_info },
+    [TN_LOG] = { PLAIN, 2, 0, ctl_log },
+    [TN_VM_CREATE] = { PLAIN, 3, 0, op_create },
+    [TN_VM_PREPARE] = { VM, 1, 0, NULL },
+    [TN_VM_POPULATE] = { VM, 2, 0, NULL },
+    [TN_VM_SEAL] = { VM, 3, 0, NULL },
+    [TN_VM_RUN] = { VM, 3, 0, NULL },
+    [TN_VM_STAT] = { ANY, 1, 0, NULL },
+    [TN_VM_CONSOLE] = { LOCKED, 1, 0, NULL },
+    [TN_VM_PENDING] = { LOCKED, 1, 0, NULL },
+    [TN_VM_COMMIT] = { VM, 2, 0, NULL },
+    [TN_VM_REJECT] = { VM, 2, 0, NULL },
+    [TN_VM_CONVERT] = { VM, 5, 0, NULL },
+    [TN_VM_MEM] = { PLAIN, 2, 0, ctl_vm_mem },
+    [TN_VM_WINDOW] = { LOCKED, 2, 0, NULL },
+    [TN_VM_DESTROY] = { VM, 1, 0, NULL },
+    [TN_VM_MERGE] = { VM, 1, 0, NULL },
+    [TN_DEV_LIST] = { PLAIN, 0, 0, ctl_dev_list },
+    [TN_DEV_TAKE] = { VM, 2, 1, NULL },
+    [TN_DEV_RETURN] = { PLAIN, 1, 0, op_return },
+    [TN_HOST_MODE] = { PLAIN, 1, 0, ctl_host_mode },
+    [TN_DOM_ALLOC] = { PLAIN, 0, 0, ctl_dom_alloc },
+    [TN_DOM_FREE] = { PLAIN, 1, 0, ctl_dom_free },
+    [TN_DOM_ATTACH] = { PLAIN, 2, 0, ctl_dom_attach },
+    [TN_DOM_DETACH] = { PLAIN, 2, 0, ctl_dom_detach },
+    [TN_DOM_MAP] = { PLAIN, 5, 0, ctl_dom_map },
+    [TN_DOM_UNMAP] = { PLAIN, 3, 0, ctl_dom_unmap },
+    [TN_DOM_IOVA] = { PLAIN, 2, 0, ctl_dom_iova },
+    [TN_MEM_DONATE] = { PLAIN, 2, 0, ctl_mem_donate },
+    [TN_MEM_RECLAIM] = { PLAIN, 2, 0, ctl_mem_reclaim },
+    [TN_FRAMES] = { PLAIN, 1, 0, ctl_frames },
+    [TN_AUDIT] = { PLAIN, 0, 0, ctl_audit },
+    [TN_EVENTS] = { PLAIN, 0, 0, ctl_events },
 };
 
-static int dispatch(const struct op *op, struct ctl *c)
+static int dispatch(uint32_t nr, struct ctl *c)
 {
+    const struct op *op = &ops[nr];
     struct vm *vm;
     int err;
 
@@ -184,7 +146,7 @@ static int dispatch(const struct op *op, struct ctl *c)
         if (!vm) {
             return -ENOENT;
         }
-        err = op->vm(c, vm);
+        err = on_vm(nr, c, vm);
         vm_put(vm);
         return err;
     default:
@@ -192,7 +154,7 @@ static int dispatch(const struct op *op, struct ctl *c)
         if (!vm) {
             return -ENOENT;
         }
-        err = op->vm(c, vm);
+        err = on_vm(nr, c, vm);
         vm_unlock(vm);
         return err;
     }
@@ -221,7 +183,7 @@ static void answer(uint64_t slot_pa)
     } else if (c.in_len > TN_DATA_SIZE) {
         err = -EINVAL;
     } else {
-        err = dispatch(&ops[rq.op], &c);
+        err = dispatch(rq.op, &c);
     }
     memcpy(page->out, c.out, sizeof(c.out));
     page->data_len = c.len;

@@ -35,11 +35,6 @@ struct space *ctl_dom_space(uint32_t i)
     return doms[i].used ? &doms[i].space : NULL;
 }
 
-static struct iommu_domain *host_domain(void)
-{
-    return hv.host_mode == 1 ? &hv.host_share : &hv.host_mirror;
-}
-
 /* With dom_lock held. */
 static struct host_dom *dom_find(uint64_t id)
 {

@@ -8,16 +8,6 @@
 #define EVENT_RING       512u   /* a power of two */
 #define EVENT_PER_SECOND 100u
 
-static void text(char *to, uint64_t size, const char *from)
-{
-    uint64_t i = 0;
-
-    for (; i + 1 < size && from[i]; i++) {
-        to[i] = from[i];
-    }
-    to[i] = 0;
-}
-
 int ctl_hello(struct ctl *c)
 {
     c->out[0] = TN_CONTROL_VERSION;
@@ -54,37 +44,15 @@ static void space_numbers(struct space *s, uint64_t leaves[4], uint64_t *tables)
     *tables = n.tables;
 }
 
-/* Can a tree that both walk change live? The reason if not. */
-static const char *share_reason(void)
-{
-    struct pt_config cfg = hv.host_cpu.pt.cfg;
-    const char *why = NULL;
-
-    if (!hv.has_smmu) {
-        return "no SMMU";
-    }
-    if (hv.caps.bbm < 2) {
-        return "the CPU has no break-before-make level 2";
-    }
-    if (hv.smmu.im.caps.live.bbm < 2) {
-        return "the SMMU has no break-before-make level 2";
-    }
-    if (iommu_share_check(&hv.smmu.im, &cfg, &why) != 0) {
-        return why ? why : "tables do not fit";
-    }
-    return "";
-}
-
 int ctl_info(struct ctl *c)
 {
     struct tn_info in;
-    const char *why = share_reason();
 
     memset(&in, 0, sizeof(in));
-    text(in.version, sizeof(in.version), VERSION_TEXT);
-    text(in.cpu, sizeof(in.cpu), cpu_name());
-    text(in.share_why, sizeof(in.share_why), why);
-    in.share_live = why[0] == 0;
+    log_text(in.version, sizeof(in.version), "%s", VERSION_TEXT);
+    log_text(in.cpu, sizeof(in.cpu), "%s", cpu_name());
+    log_text(in.share_why, sizeof(in.share_why), "%s", hv.share_why);
+    in.share_live = hv.share_why[0] == 0;
     in.cpus = hv.cpus;
     in.vmid_bits = hv.caps.vmid_bits;
     in.cpu_bbm = hv.caps.bbm;
@@ -143,9 +111,7 @@ int ctl_dev_list(struct ctl *c)
         d.owner = f.owner;
         d.bridge = f.bridge;
         d.assignable = why == NULL;
-        if (why) {
-            text(d.why_not, sizeof(d.why_not), why);
-        }
+        log_text(d.why_not, sizeof(d.why_not), "%s", why ? why : "");
         if (!ctl_put(c, &d, sizeof(d))) {
             return -E2BIG;
         }
@@ -301,7 +267,7 @@ void ctl_events_drain(bool now)
         e->addr = ev.addr;
         e->ipa = ev.ipa;
         e->time_ns = port_now();
-        text(e->what, sizeof(e->what), ev.what ? ev.what : "?");
+        log_text(e->what, sizeof(e->what), "%s", ev.what ? ev.what : "?");
         if (ev.overflow) {
             events.lost++;
         }

@@ -74,7 +74,7 @@ static bool reg(int node, int parent, int i, uint64_t *base, uint64_t *size)
     return true;
 }
 
-static void allow(uint64_t base, uint64_t size, const char *what)
+void dt_allow(uint64_t base, uint64_t size, const char *what)
 {
     if (dt.nallow == DT_RANGES) {
         port_panic("device tree: too many device ranges");
@@ -215,7 +215,7 @@ static void read_pci(void)
         uint64_t base = cells(p + 3, 2), size = cells(p + 5, 2);
         unsigned space = fdt32_to_cpu(p[0]) >> 24 & 3;
 
-        allow(base, size, space == 1 ? "PCI I/O" : "PCI memory");
+        dt_allow(base, size, space == 1 ? "PCI I/O" : "PCI memory");
         if (space != 1 && dt.pci.nwin < PCI_WINDOWS) {
             dt.pci.win[dt.pci.nwin++] = (struct pci_window){ base, cells(p + 1, 2), size };
         }
@@ -266,7 +266,7 @@ void dt_read(uint64_t pa, void *work, uint64_t work_size)
             for (int k = 0; allowed[i].map && compatible(node, allowed[i].compatible) &&
                             reg(node, 0, k, &base, &size);
                  k++) {
-                allow(base, size, allowed[i].compatible);
+                dt_allow(base, size, allowed[i].compatible);
             }
         }
     }

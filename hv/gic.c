@@ -130,9 +130,7 @@ static void write_base(struct redist *r, uint64_t *shadow, uint64_t reg, uint64_
                        unsigned size)
 {
     if (size != 8 || (mmio_read32(r->base + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
-        static uint64_t refused; /* so many lines must not push out the rest of the log */
-
-        if (refused++ < 200) {
+        if (log_may()) {
             port_log("GICR %lx: write of %lx to %s refused: %s", r->base, v,
                      reg == GICR_PROPBASER ? "PROPBASER" : "PENDBASER",
                      size != 8 ? "half of it" : "LPIs are enabled");
@@ -198,14 +196,6 @@ static int host_gicr(uint64_t off, bool write, unsigned size, uint64_t *val)
     return err;
 }
 
-static void allow(uint64_t base, uint64_t size, const char *what)
-{
-    if (dt.nallow == DT_RANGES) {
-        port_panic("GIC: too many device ranges");
-    }
-    dt.allow[dt.nallow++] = (struct dt_range){ base, size, what };
-}
-
 void gic_init(void)
 {
     uint64_t rd = hv.gicr, last = 0;
@@ -217,7 +207,7 @@ void gic_init(void)
     if (stride == 0) {
         stride = RD_SIZE + ((mmio_read64(rd + GICR_TYPER) & TYPER_VLPIS) != 0 ? VLPI_SIZE : 0);
     }
-    allow(hv.gicd, dt.gicd_size, "GICD");
+    dt_allow(hv.gicd, dt.gicd_size, "GICD");
     for (; (last & TYPER_LAST) == 0 && rd + stride <= hv.gicr + hv.gicr_size; rd += stride) {
         if (count == HV_CPUS) {
             port_log("GIC: more redistributors than CPUs are used");
@@ -225,6 +215,13 @@ void gic_init(void)
         }
         last = mmio_read64(rd + GICR_TYPER);
         redist[count++].base = rd;
+        for (uint32_t i = 0; i < hv.cpus; i++) {
+            uint64_t mpidr = hv.cpu[i].mpidr; /* GICR_TYPER[63:32]: Aff3 to Aff0 side by side */
+
+            if (last >> 32 == ((mpidr & 0xffffffu) | mpidr >> 32 << 24)) {
+                hv.cpu[i].gicr = rd;
+            }
+        }
         /* As the last boot may have left them. EnableLPIs may be impossible to clear. */
         if ((mmio_read32(rd + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
             mmio_write32(rd + GICR_CTLR, 0);
@@ -232,10 +229,12 @@ void gic_init(void)
         if ((mmio_read32(rd + GICR_CTLR) & CTLR_ENABLE_LPIS) != 0) {
             port_panic("GIC: LPIs are on at boot, with tables of somebody else's");
         }
-        allow(rd + PAGE_SIZE, RD_SIZE - PAGE_SIZE, "GICR");
+        dt_allow(rd + PAGE_SIZE, RD_SIZE - PAGE_SIZE, "GICR");
     }
-    if (count < hv.cpus) {
-        port_panic("GIC: fewer redistributors than CPUs");
+    for (uint32_t i = 0; i < hv.cpus; i++) {
+        if (hv.cpu[i].gicr == 0) {
+            port_panic("GIC: a CPU without a redistributor");
+        }
     }
     if (host_mmio_register(hv.gicr, count * stride, host_gicr, "GICR") != 0) {
         port_panic("GIC: no room for the trap");

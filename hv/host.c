@@ -186,11 +186,6 @@ static void init_cpu_tree(const struct pt_config *cfg)
 
 /* ---- its devices ---- */
 
-static struct iommu_domain *domain(void)
-{
-    return hv.host_mode == 1 ? &hv.host_share : &hv.host_mirror;
-}
-
 static void init_smmu(void)
 {
     struct smmuv3_mem need;
@@ -271,7 +266,7 @@ static void attach_streams(void)
         if (f.owner != OWNER_HOST || f.taken || iommu_domain_of(&hv.smmu.im, f.sid) != NULL) {
             continue;
         }
-        int err = iommu_attach(domain(), f.sid);
+        int err = iommu_attach(host_domain(), f.sid);
 
         if (err != 0) {
             port_log("device %x: stream %x stays blocked: error %u", f.bdf, f.sid, (uint32_t)-err);
@@ -351,9 +346,11 @@ void host_init(uint32_t mode)
         share = iommu_share_check(&hv.smmu.im, &met, &why) == 0;
         if (share && met.live.bbm < 2) {
             share = false;
-            why = "CPU or SMMU cannot change a shared tree live (break-before-make level)";
+            why = hv.caps.bbm < 2 ? "the CPU has no break-before-make level 2"
+                                  : "the SMMU has no break-before-make level 2";
         }
     }
+    hv.share_why = share ? "" : why;
     init_cpu_tree(share ? &met : &cfg);
     if (hv.has_smmu) {
         init_io_tree(share);
@@ -364,6 +361,5 @@ void host_init(uint32_t mode)
     space_count(&hv.host_cpu, &n);
     port_log("host: stage 2 of %u bits, leaves 1G %lu 2M %lu 4K %lu; %s mode%s%s",
              hv.host_cpu.pt.cfg.ia_bits, n.leaves[1], n.leaves[2], n.leaves[3],
-             hv.host_mode == 1 ? "share" : "mirror",
-             share ? "" : "; share mode: ", share ? "" : why);
+             hv.host_mode == 1 ? "share" : "mirror", share ? "" : "; share mode: ", hv.share_why);
 }

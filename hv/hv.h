@@ -22,6 +22,8 @@
 #include <tenon/smmuv3.h>
 #include <tenon/space.h>
 
+#include "log.h"
+
 #define HV_CPUS      8u
 #define HV_VMS       8u
 #define HV_VMID_HOST 1u /* VM slot i uses VMID 2 + i */
@@ -41,6 +43,7 @@ struct cpu { /* one per physical CPU; TPIDR_EL2 points at it. Offsets used by as
     uint64_t mpidr;
     uint32_t id;
     bool online;
+    uint64_t gicr;           /* its redistributor's RD_base */
     struct regs *host_regs;  /* of the host's trap being handled */
     uint64_t entry, context; /* PSCI CPU_ON: where the host wants this CPU to start */
 };
@@ -80,10 +83,16 @@ struct hv {
     struct cpu_walker host_walker;
     struct iommu_domain host_share, host_mirror; /* over host_cpu, over host_io */
     uint32_t host_mode;                          /* 1 share, 2 mirror */
+    const char *share_why; /* why no tree that both walk can change live; "": it can */
     struct smmuv3 smmu;
     bool has_smmu;
 };
 extern struct hv hv;
+/* Where devices of the host belong that it has in no domain of its own. */
+static inline struct iommu_domain *host_domain(void)
+{
+    return hv.host_mode == 1 ? &hv.host_share : &hv.host_mirror;
+}
 
 /* ---- trap.c: host traps ---- */
 /* A trapped access of the host. size 1/2/4/8; on read *val is the answer. Not 0: the access is
@@ -110,10 +119,6 @@ int host_map(uint64_t pa, uint64_t len, uint32_t prot);
 /* The ITS's MSI doorbell in host_cpu: before the first stream moves to host_share, and off after the
  * last one has left. */
 int host_share_doorbell(bool on);
-
-/* ---- log.c: port_log's ring ---- */
-/* boot 0: this one, 1: the one before. Copies up to len bytes from offset; returns how many. */
-uint64_t log_read(unsigned boot, uint64_t offset, char *buf, uint64_t len);
 
 /* ---- audit.c ---- */
 struct audit {

@@ -60,6 +60,8 @@ static int64_t page_state(struct vm *vm, uint64_t gpa)
 /* PSCI 1.0 with a single vCPU; -1 for the rest, as SMCCC (DEN0028) wants of an unknown call. */
 static uint64_t psci(uint64_t function, uint64_t x1, bool *off)
 {
+    bool ignored;
+
     switch (function) {
     case 0x84000000: /* PSCI_VERSION */
         return 0x10000;
@@ -79,21 +81,7 @@ static uint64_t psci(uint64_t function, uint64_t x1, bool *off)
     case 0x84000006: /* MIGRATE_INFO_TYPE: no trusted OS */
         return 2;
     case 0x8400000a: /* PSCI_FEATURES */
-        switch (x1) {
-        case 0x84000000:
-        case 0x80000000:
-        case 0x84000002:
-        case 0x84000003:
-        case 0xc4000003:
-        case 0x84000004:
-        case 0xc4000004:
-        case 0x84000006:
-        case 0x84000008:
-        case 0x84000009:
-        case 0x8400000a:
-            return 0;
-        }
-        return PSCI_NOT_SUPPORTED;
+        return psci(x1, 0x84000000, &ignored) == PSCI_NOT_SUPPORTED ? PSCI_NOT_SUPPORTED : 0;
     }
     return PSCI_NOT_SUPPORTED;
 }

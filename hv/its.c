@@ -80,7 +80,6 @@ static struct {
     uint64_t baser[BASERS], cbaser, cwriter, creadr;
     bool enabled;
     struct its_device device[DEVICES_MAX];
-    uint64_t refused;
 } its;
 
 /* GITS_BASER.Page_Size: 4, 16 or 64 KiB. */
@@ -257,7 +256,7 @@ static void run_commands(void)
         const uint64_t cmd[4] = { p[0], p[1], p[2], p[3] };
         int err = command(cmd);
 
-        if (err != 0 && its.refused++ < 200) {
+        if (err != 0 && log_may()) {
             port_log("ITS: command %lx %lx %lx refused: error %u", cmd[0], cmd[1], cmd[2],
                      (uint32_t)-err);
         }
@@ -279,7 +278,7 @@ static bool host_owns(uint64_t pa, uint64_t pages)
 
 static void refuse(const char *reg, uint64_t v)
 {
-    if (its.refused++ < 200) {
+    if (log_may()) {
         port_log("ITS: write of %lx to %s refused", v, reg);
     }
 }

@@ -70,8 +70,20 @@ static void uart_put(char c)
     *(volatile uint32_t *)uart = (unsigned char)c;
 }
 
-static void put(char c)
+struct text {
+    char *to;
+    uint64_t size, at;
+};
+
+/* To the log, or into a buffer. */
+static void put(struct text *t, char c)
 {
+    if (t != NULL) {
+        if (t->at + 1 < t->size) {
+            t->to[t->at++] = c;
+        }
+        return;
+    }
     if (now != NULL) {
         now->text[now->pos % LOG_TEXT] = c;
         now->pos++;
@@ -84,7 +96,7 @@ static void put(char c)
     }
 }
 
-static void put_number(uint64_t v, unsigned base, unsigned width)
+static void put_number(struct text *t, uint64_t v, unsigned base, unsigned width)
 {
     char digits[20];
     unsigned n = 0;
@@ -94,25 +106,25 @@ static void put_number(uint64_t v, unsigned base, unsigned width)
         v /= base;
     } while (v != 0);
     for (unsigned i = n; i < width; i++) {
-        put('0');
+        put(t, '0');
     }
     while (n != 0) {
-        put(digits[--n]);
+        put(t, digits[--n]);
     }
 }
 
-static void put_string(const char *s)
+static void put_string(struct text *t, const char *s)
 {
     for (; *s != '\0'; s++) {
-        put(*s);
+        put(t, *s);
     }
 }
 
-static void put_format(const char *fmt, va_list ap)
+static void put_format(struct text *t, const char *fmt, va_list ap)
 {
     for (; *fmt != '\0'; fmt++) {
         if (*fmt != '%') {
-            put(*fmt);
+            put(t, *fmt);
             continue;
         }
         bool wide = fmt[1] == 'l';
@@ -120,18 +132,18 @@ static void put_format(const char *fmt, va_list ap)
         fmt += wide ? 2 : 1;
         switch (*fmt) {
         case 's':
-            put_string(va_arg(ap, const char *));
+            put_string(t, va_arg(ap, const char *));
             break;
         case 'u':
-            put_number(wide ? va_arg(ap, uint64_t) : va_arg(ap, uint32_t), 10, 0);
+            put_number(t, wide ? va_arg(ap, uint64_t) : va_arg(ap, uint32_t), 10, 0);
             break;
         case 'x':
-            put_number(wide ? va_arg(ap, uint64_t) : va_arg(ap, uint32_t), 16, 0);
+            put_number(t, wide ? va_arg(ap, uint64_t) : va_arg(ap, uint32_t), 16, 0);
             break;
         case '\0':
             return;
         default:
-            put(*fmt);
+            put(t, *fmt);
         }
     }
 }
@@ -154,13 +166,13 @@ static void line(const char *fmt, va_list ap)
     uint64_t ms = port_now() / 1000000;
     uint64_t from = now != NULL ? now->pos : 0;
 
-    put('[');
-    put_number(ms / 1000, 10, 4);
-    put('.');
-    put_number(ms % 1000, 10, 3);
-    put_string("] ");
-    put_format(fmt, ap);
-    put('\n');
+    put(NULL, '[');
+    put_number(NULL, ms / 1000, 10, 4);
+    put(NULL, '.');
+    put_number(NULL, ms % 1000, 10, 3);
+    put_string(NULL, "] ");
+    put_format(NULL, fmt, ap);
+    put(NULL, '\n');
     if (now != NULL) {
         clean_from(from);
     }
@@ -180,6 +192,17 @@ void port_log(const char *fmt, ...)
     if (locked) {
         port_unlock(&lock);
     }
+}
+
+void log_text(char *to, uint64_t size, const char *fmt, ...)
+{
+    struct text t = { to, size, 0 };
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_format(&t, fmt, ap);
+    va_end(ap);
+    to[t.at] = '\0';
 }
 
 void log_uart(uint64_t base)

@@ -241,14 +241,6 @@ bool pci_find(uint32_t bdf, struct pci_func *f)
     return found != NULL;
 }
 
-struct pci_stats pci_stats(void)
-{
-    port_lock(&pci.lock);
-    struct pci_stats s = pci.stats;
-    port_unlock(&pci.lock);
-    return s;
-}
-
 /* ---- who answers to which address ---- */
 
 uint64_t pci_bar_base(const struct pci_func *f, const uint32_t hdr[16], unsigned i)
@@ -306,6 +298,11 @@ bool pci_claims(const struct pci_func *f, const uint32_t hdr[16], uint64_t bus, 
 }
 
 /* ---- the host's accesses ---- */
+
+static uint32_t ones(unsigned size)
+{
+    return size >= 4u ? ~0u : (1u << size * 8u) - 1u;
+}
 
 /* Is `reg` inside an extended capability that would make stream ids or address ranges appear that
  * are not tracked here (virtual functions, resizable BARs)? */
@@ -389,16 +386,11 @@ static const char *refuse(uint32_t bdf, uint32_t reg, unsigned size, uint32_t v)
         return NULL;
     }
     uint32_t hdr[16], shift = (reg & 3u) * 8u;
-    uint32_t mask = (size == 4u ? ~0u : (1u << size * 8u) - 1u) << shift;
+    uint32_t mask = ones(size) << shift;
     pci_header(bdf, hdr);
     unsigned word = reg / 4u;
     hdr[word] = (hdr[word] & ~mask) | (v << shift & mask);
     return refuse_header(f, hdr, word, hdr[word]);
-}
-
-static uint32_t ones(unsigned size)
-{
-    return size >= 4u ? ~0u : (1u << size * 8u) - 1u;
 }
 
 static uint32_t host_access(uint64_t off, bool write, unsigned size, uint32_t v)
@@ -410,7 +402,6 @@ static uint32_t host_access(uint64_t off, bool write, unsigned size, uint32_t v)
     uint32_t bdf = (uint32_t)(bus << 8 | (off >> 12 & 0xffu)), reg = (uint32_t)(off & 0xfffu);
     uint32_t answer = ones(size);
     port_lock(&pci.lock);
-    pci.stats.accesses++;
     const struct pci_func *f = pci_func_of(bdf);
     if (!write) {
         if (f == NULL || !f->taken) {
@@ -421,9 +412,8 @@ static uint32_t host_access(uint64_t off, bool write, unsigned size, uint32_t v)
         if (why == NULL) {
             pci_write(bdf, reg, size, v);
         } else {
-            pci.stats.refused++;
-            /* It must not push out the rest of the log. */
-            if (*why != 0 && pci.stats.refused < 200) {
+            pci.refused++;
+            if (*why != 0 && log_may()) {
                 port_log("pci: %x: write of %x to %x refused: %s", bdf, v, reg, why);
             }
         }

@@ -130,13 +130,10 @@ int pci_quiesce(uint32_t bdf);
  */
 int pci_bus_master(uint32_t bdf, bool on);
 
-/* Reads the configuration space of a taken function on its VM's behalf (size 1, 2, 4); writes are
- * not offered. All ones outside. */
-uint32_t pci_vm_read(uint32_t bdf, uint32_t off, unsigned size);
-
-struct pci_stats {
-    uint64_t accesses, refused; /* host's accesses; writes refused for safety */
-};
-struct pci_stats pci_stats(void);
+/* Have the two ranges of bytes a part in common? */
+static inline bool pci_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+    return alen != 0 && blen != 0 && a <= b + (blen - 1u) && b <= a + (alen - 1u);
+}
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TENON_HV_PCI_INT_H
 #define TENON_HV_PCI_INT_H
 
+#include <hv/log.h>
 #include <hv/pci.h>
 #include <tenon/errno.h>
 #include <tenon/port.h>
@@ -43,9 +44,9 @@ struct pci {
     struct port_lock lock;
     struct pci_func func[PCI_FUNCS];
     uint32_t n;
-    uint32_t taken; /* how many are */
-    bool hidden;    /* bridges were left out of the scan, or bus numbers that lead to others */
-    struct pci_stats stats;
+    uint32_t taken;   /* how many are */
+    bool hidden;      /* bridges were left out of the scan, or bus numbers that lead to others */
+    uint64_t refused; /* writes of the host's, for safety */
 };
 extern struct pci pci;
 
@@ -59,10 +60,6 @@ uint64_t pci_bar_base(const struct pci_func *f, const uint32_t hdr[16], unsigned
 void pci_header(uint32_t bdf, uint32_t hdr[16]);
 /* The CPU's address of a range on the bus; false: in no memory window. */
 bool pci_to_cpu(uint64_t bus, uint64_t len, uint64_t *pa);
-static inline bool pci_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-    return alen != 0 && blen != 0 && a <= b + (blen - 1u) && b <= a + (alen - 1u);
-}
 /* Would this function, with this header, answer to a part of [bus, bus+len)? */
 bool pci_claims(const struct pci_func *f, const uint32_t hdr[16], uint64_t bus, uint64_t len);
 /* Does this bridge header lead to bus `b`? */

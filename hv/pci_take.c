@@ -396,15 +396,3 @@ int pci_bus_master(uint32_t bdf, bool on)
     port_unlock(&pci.lock);
     return err;
 }
-
-uint32_t pci_vm_read(uint32_t bdf, uint32_t off, unsigned size)
-{
-    uint32_t v = ~0u;
-    port_lock(&pci.lock);
-    if (taken(bdf) != NULL && (size == 1u || size == 2u || size == 4u) && off < 0x1000u &&
-        (off & (size - 1u)) == 0) {
-        v = pci_read(bdf, off, size);
-    }
-    port_unlock(&pci.lock);
-    return v;
-}

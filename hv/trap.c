@@ -47,30 +47,6 @@ int host_mmio_register(uint64_t base, uint64_t size, mmio_fn fn, const char *nam
     return 0;
 }
 
-/* Lines about what the host does wrong are rationed: they must not push out all else. */
-static bool may_log(void)
-{
-    static struct port_lock lock;
-    static uint64_t second, lines, dropped;
-    bool ok;
-    uint64_t now = port_now() / 1000000000, lost = 0;
-
-    port_lock(&lock);
-    if (now != second) {
-        lost = dropped;
-        second = now;
-        lines = 0;
-        dropped = 0;
-    }
-    ok = lines++ < 32;
-    dropped += ok ? 0 : 1;
-    port_unlock(&lock);
-    if (lost != 0) {
-        port_log("host: %lu more such lines left out", lost);
-    }
-    return ok;
-}
-
 /* ---- exceptions for the host ---- */
 
 #define PSR_AARCH32  (1ul << 4)
@@ -145,7 +121,7 @@ void host_inject_abort(struct regs *r, uint64_t ipa)
 
     /* A fetch has no alignment fault code of its own (IFSC): the kernel gets an external abort. */
     iss |= el0 || fetch ? FSC_EXTERNAL : FSC_ALIGNMENT;
-    if (may_log()) {
+    if (log_may()) {
         port_log("host: %s %s of %lx refused (pc %lx, va %lx)", el0 ? "process" : "kernel",
                  fetch                     ? "fetch"
                  : (r->esr & ISS_WNR) != 0 ? "write"
@@ -247,7 +223,7 @@ static void sysreg_trap(struct regs *r)
         skip(r);
         return;
     }
-    if (may_log()) {
+    if (log_may()) {
         port_log("host: S%u_%u_C%u_C%u_%u %s at pc %lx: hidden, undefined", op0, op1, crn, crm, op2,
                  read ? "read" : "written", r->elr);
     }
@@ -276,7 +252,7 @@ void host_sync(struct regs *r)
         break;
     default:
         /* SVE, SME, AArch32 and whatever else is trapped is not there for the host. */
-        if (may_log()) {
+        if (log_may()) {
             port_log("host: exception class %x at pc %lx: undefined", ec, r->elr);
         }
         host_inject_undef(r);

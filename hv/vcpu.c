@@ -31,7 +31,6 @@ struct host_context {
     struct vcpu_sys sys;
     struct vcpu_fp fp __attribute__((aligned(16)));
     uint64_t hcr, vttbr, vtcr, mdcr, cnthctl, cntvoff, vpidr, vmpidr, ich_hcr, sre, hstr;
-    uint64_t gicr; /* this CPU's redistributor, 0 until looked up */
     bool timer_enabled;
 };
 static struct host_context host_context[HV_CPUS];
@@ -73,30 +72,6 @@ void vcpu_reset(struct vcpu *v, struct vm *vm, uint64_t entry, uint64_t x0)
 
 /* ---- the host's timer, kept while a guest runs ---- */
 
-/* This CPU's redistributor: the frame whose GICR_TYPER has its affinity. 0: none found. */
-static uint64_t redistributor(struct host_context *h)
-{
-    uint64_t mpidr = rd(mpidr_el1);
-    uint64_t affinity = (mpidr & 0xffffffu) | (mpidr >> 32 & 0xffu) << 24;
-    uint64_t frame = hv.gicr;
-
-    if (h->gicr) {
-        return h->gicr;
-    }
-    while (hv.gicr && frame + 0x20000 <= hv.gicr + hv.gicr_size) {
-        uint64_t typer = *(volatile uint64_t *)(frame + 8);
-        if (typer >> 32 == affinity) {
-            h->gicr = frame;
-            return frame;
-        }
-        if (typer & 1u << 4) { /* Last */
-            break;
-        }
-        frame += typer & 1u << 1 ? 0x40000 : 0x20000; /* VLPIS: two frames more */
-    }
-    return 0;
-}
-
 static volatile uint32_t *sgi_reg(uint64_t gicr, uint32_t offset)
 {
     return (volatile uint32_t *)(gicr + 0x10000 + offset);
@@ -108,7 +83,7 @@ static volatile uint32_t *sgi_reg(uint64_t gicr, uint32_t offset)
  */
 static void timer_take_over(struct host_context *h, uint64_t limit)
 {
-    uint64_t gicr = redistributor(h);
+    uint64_t gicr = this_cpu()->gicr;
     uint64_t deadline = rd(cntpct_el0) + limit;
 
     if ((h->sys.cntv_ctl_el0 & 3) == 1) { /* ENABLE, not IMASK */
@@ -119,9 +94,6 @@ static void timer_take_over(struct host_context *h, uint64_t limit)
     }
     wr(cnthp_cval_el2, deadline);
     wr(cnthp_ctl_el2, 1);
-    if (!gicr) {
-        return;
-    }
     /* The guest's virtual timer uses the host's interrupt number: silent while it runs. */
     h->timer_enabled = *sgi_reg(gicr, 0x100) >> TIMER_VIRT_PPI & 1;
     *sgi_reg(gicr, 0x180) = 1u << TIMER_VIRT_PPI; /* GICR_ICENABLER0 */
@@ -133,16 +105,15 @@ static void timer_take_over(struct host_context *h, uint64_t limit)
     *sgi_reg(gicr, 0x100) = 1u << TIMER_EL2_PPI; /* GICR_ISENABLER0 */
 }
 
-static void timer_give_back(struct host_context *h)
+static void timer_give_back(const struct host_context *h)
 {
+    uint64_t gicr = this_cpu()->gicr;
+
     wr(cnthp_ctl_el2, 0);
     isb();
-    if (!h->gicr) {
-        return;
-    }
-    *sgi_reg(h->gicr, 0x180) = 1u << TIMER_EL2_PPI;
+    *sgi_reg(gicr, 0x180) = 1u << TIMER_EL2_PPI;
     if (h->timer_enabled) {
-        *sgi_reg(h->gicr, 0x100) = 1u << TIMER_VIRT_PPI;
+        *sgi_reg(gicr, 0x100) = 1u << TIMER_VIRT_PPI;
     }
 }
 

@@ -66,7 +66,7 @@ struct vm {
     uint64_t rests_at;     /* counter: interrupted in its work, it counts as running until then */
     uint64_t pending_mask; /* bit id % 64; read without the lock */
     uint64_t next_id, requests;
-    uint64_t exits, faults;
+    uint64_t faults;
     uint64_t report[TN_REPORTS];
     uint64_t console_in, console_out; /* counts of bytes */
     char console[VM_CONSOLE];
@@ -104,7 +104,6 @@ int vm_populate(struct vm *vm, uint64_t gpa, const void *src, uint64_t len);
 int vm_seal(struct vm *vm, uint64_t entry, uint64_t x0);
 int vm_run(struct vm *vm, uint64_t vcpu, uint64_t us, uint32_t *exit, uint64_t *value);
 int vm_commit(struct vm *vm, uint64_t request);
-int vm_reject(struct vm *vm, uint64_t request);
 int vm_convert(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace);
 int vm_window(struct vm *vm, uint64_t gpa, uint64_t *pa);
 int vm_merge(struct vm *vm, uint64_t *cpu_leaves, uint64_t *io_leaves);

@@ -19,11 +19,6 @@ void vm_devices_leave(void)
     __atomic_store_n(&devices_busy, 0, __ATOMIC_RELEASE);
 }
 
-static struct iommu_domain *host_domain(void)
-{
-    return hv.host_mode == 1 ? &hv.host_share : &hv.host_mirror;
-}
-
 /* Where the registers come to lie: each range at a multiple of its own size. */
 static int lay_out(struct vm_device *d, uint32_t index)
 {

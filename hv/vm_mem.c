@@ -96,11 +96,6 @@ int vm_cancel(struct vm *vm, uint64_t request)
     return err;
 }
 
-int vm_reject(struct vm *vm, uint64_t request)
-{
-    return vm_cancel(vm, request);
-}
-
 int vm_commit(struct vm *vm, uint64_t request)
 {
     struct vm_request *r, copy;

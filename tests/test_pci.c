@@ -23,6 +23,7 @@ static uint64_t model_now(void)
     return clock_ns += 100000;
 }
 #define port_now model_now
+#include "hv/log_may.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "hv/pci.c"      /* NOLINT(bugprone-suspicious-include) */
 #include "hv/pci_take.c" /* NOLINT(bugprone-suspicious-include) */
 #undef port_now
@@ -394,8 +395,6 @@ static void take_and_return(void **state)
             host_write(d->bdf, reg + 1, 1, 0);
         }
         assert_memory_equal(&before, d, sizeof(before));
-        assert_int_equal(pci_vm_read(d->bdf, 0, 4), get(d, 0, 4));
-        assert_int_equal(pci_vm_read(d->bdf, 0xffe, 4), ~0u);
         if (d->nvme) { /* until its registers are unmapped, the host sets it up to its liking */
             d->regs[0x14 / 4] = d->regs[0x1c / 4] = 1;
             d->regs[0x28 / 4] = 0x1234000;
@@ -464,18 +463,18 @@ static void never_hangs(void **state)
 
 static void refused(uint32_t bdf, uint32_t reg, unsigned size, uint64_t v)
 {
-    uint64_t before = host_read(bdf, reg, size), n = pci_stats().refused;
+    uint64_t before = host_read(bdf, reg, size), n = pci.refused;
     host_write(bdf, reg, size, v);
     assert_int_equal(host_read(bdf, reg, size), before);
-    assert_int_equal(pci_stats().refused, n + 1);
+    assert_int_equal(pci.refused, n + 1);
 }
 
 static void allowed(uint32_t bdf, uint32_t reg, unsigned size, uint64_t v)
 {
-    uint64_t n = pci_stats().refused;
+    uint64_t n = pci.refused;
     host_write(bdf, reg, size, v);
     assert_int_equal(host_read(bdf, reg, size), v);
-    assert_int_equal(pci_stats().refused, n);
+    assert_int_equal(pci.refused, n);
 }
 
 static void bars_of_others(void **state)
