@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "live.h"
 #include "ours.h"
 #include "stat.h"
 #include "subject.h"
@@ -338,6 +339,7 @@ static void one_format(const char *format, unsigned rounds, unsigned *missed)
     for (unsigned c = 0; c < CASES; c++) {
         print_case(runs, n, c, missed);
     }
+    live_measure(subjects, format, rounds, missed);
 }
 
 static void usage(FILE *f)

@@ -63,7 +63,7 @@ static inline int subject_dirty(void *t, uint64_t ia, uint64_t len, uint64_t *bi
 {
     struct ours *o = t;
 
-    if (pt_dirty_read_clear(&o->pt, ia, len, bitmap, &o->gather) != 0) {
+    if (pt_dirty_read_clear(&o->pt, ia, len, bitmap, PAGE_SIZE, &o->gather) != 0) {
         return -1;
     }
     ours_sync(o);

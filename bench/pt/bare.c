@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "bare.h"
+
+#include "ticks.h"
+
+#define ENTRIES 512u
+#define STEP    ((uint64_t)4096)
+
+#if defined(__x86_64__)
+typedef uint64_t vec __attribute__((vector_size(32), may_alias));
+
+__attribute__((target("avx2"))) static void fill_vector(uint64_t *e, uint64_t first)
+{
+    vec v = { first, first + STEP, first + 2 * STEP, first + 3 * STEP };
+
+    for (unsigned i = 0; i < ENTRIES; i += 4) {
+        *(volatile vec *)(e + i) = v;
+        v += 4 * STEP;
+    }
+}
+
+__attribute__((target("avx2"))) static uint64_t differ_vector(const uint64_t *e, uint64_t first)
+{
+    vec v = { first, first + STEP, first + 2 * STEP, first + 3 * STEP };
+    vec d = { 0 };
+
+    for (unsigned i = 0; i < ENTRIES; i += 4) {
+        d |= *(const volatile vec *)(e + i) ^ v;
+        v += 4 * STEP;
+    }
+    return d[0] | d[1] | d[2] | d[3];
+}
+#else
+static void fill_vector(uint64_t *e, uint64_t first);
+static uint64_t differ_vector(const uint64_t *e, uint64_t first);
+#endif
+
+/* volatile: one by one, as without vector registers. */
+static void fill(volatile uint64_t *e, uint64_t first)
+{
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        e[i] = first + i * STEP;
+    }
+}
+
+static uint64_t differ(const volatile uint64_t *e, uint64_t first)
+{
+    uint64_t d = 0;
+
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        d |= e[i] ^ (first + i * STEP);
+    }
+    return d;
+}
+
+#if !defined(__x86_64__)
+static void fill_vector(uint64_t *e, uint64_t first)
+{
+    fill(e, first);
+}
+
+static uint64_t differ_vector(const uint64_t *e, uint64_t first)
+{
+    return differ(e, first);
+}
+#endif
+
+static void exchange(uint64_t *e, uint64_t v)
+{
+    uint64_t old = __atomic_load_n(e, __ATOMIC_RELAXED);
+
+    while (!__atomic_compare_exchange_n(e, &old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    }
+}
+
+static uint64_t first_of(unsigned i)
+{
+    return ((uint64_t)i << 21) | 0x743;
+}
+
+uint64_t bare_cut(uint64_t *const *table, uint64_t *link, unsigned n, bool vector)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < n; i++) {
+        if (vector) {
+            fill_vector(table[i], first_of(i));
+        } else {
+            fill(table[i], first_of(i));
+        }
+        exchange(&link[i], (uint64_t)(uintptr_t)table[i] | 3);
+    }
+    return ticks() - start;
+}
+
+uint64_t bare_merge(uint64_t *const *table, uint64_t *link, unsigned n, bool vector)
+{
+    uint64_t start = ticks();
+    uint64_t d = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        d |= vector ? differ_vector(table[i], first_of(i)) : differ(table[i], first_of(i));
+        if (d == 0) {
+            exchange(&link[i], first_of(i) | 1);
+        }
+    }
+    start = ticks() - start;
+    return d == 0 ? start : 0;
+}
+
+__attribute__((noinline)) static void replace_one(uint64_t *t, uint64_t ia, uint64_t v)
+{
+    for (unsigned shift = 39; shift > 12; shift -= 9) {
+        uint64_t e = __atomic_load_n(&t[ia >> shift & 511], __ATOMIC_ACQUIRE);
+
+        t = (uint64_t *)(uintptr_t)(e & ~(uint64_t)1);
+    }
+    exchange(&t[ia >> 12 & 511], 0);
+    __atomic_store_n(&t[ia >> 12 & 511], v, __ATOMIC_RELEASE);
+}
+
+uint64_t bare_replace(uint64_t *root, const uint64_t *ia, unsigned n)
+{
+    uint64_t start = ticks();
+
+    for (unsigned i = 0; i < n; i++) {
+        replace_one(root, ia[i], ia[i] | 1);
+    }
+    return ticks() - start;
+}
