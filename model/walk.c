@@ -17,8 +17,7 @@ static bool finish(struct model_walk *w, enum model_fault fault, int level)
 
 uint8_t model_table_shift(const struct model_walk_cfg *cfg)
 {
-    (void)cfg;
-    return 12;
+    return cfg->granule ? cfg->granule : 12;
 }
 
 unsigned model_root_entries(const struct model_walk_cfg *cfg)

@@ -12,7 +12,9 @@
  * PML5E -1; RISC-V: VPN[0] 3 .. VPN[4] -1; AMD's host page table of mode n starts at 4 - n.
  *
  * What each family reads of a configuration (everything: fmt, root, ia_bits, oa_bits, start_level):
- * - model_arm: stage, mair (stage 1), bbm, ha, hd, two_priv, hpd, xnx, fwb, contig, nt_faults.
+ * - model_arm: stage, granule (log2; 0 is 12), ds (TCR.DS: 52-bit forms of 4K and 16K; with 64K the
+ *   form follows from oa_bits 52), mair (stage 1), bbm, ha, hd, two_priv, hpd, xnx, fwb, contig,
+ *   nt_faults. start_level -1 only with 4K and ds.
  * - model_x86: mair (the PAT MSR: same layout), canonical (CPU, VT-d: yes; AMD NPT: no), nx, page1g,
  *   pge (CPU only), multihit. ha and hd must be set: hardware always maintains A and D. stage only
  *   for the TLB's tags: 1 for CPU and VT-d first stage, 2 for NPT. start_level 0 or -1 with ia_bits
@@ -82,6 +84,8 @@ struct model_walk_cfg {
     uint8_t ia_bits;     /* size of the input address; with `canonical` including its sign */
     uint8_t oa_bits;     /* effective output size */
     int8_t start_level;  /* may imply concatenated start tables */
+    uint8_t granule;     /* Arm: log2 of the smallest page, 12, 14 or 16; 0: 12 */
+    bool ds;             /* Arm: TCR.DS or VTCR.DS, 4K and 16K */
     uint8_t bbm;         /* 0..2: level 1 recognises nT (a leaf with nT is not cached) */
     bool ha;             /* hardware sets the access flag */
     bool hd;             /* hardware sets dirty state through DBM (needs ha) */
@@ -245,7 +249,7 @@ struct model_format {
                                const struct model_leaf *has);
 };
 
-/* VMSAv8-64, 4 KiB granule, stage 1 (lower range) and stage 2. */
+/* VMSAv8-64, granules of 4, 16 and 64 KiB, stage 1 (lower range) and stage 2. */
 extern const struct model_format model_arm;
 /* x86-64 4- and 5-level paging: CPU, AMD nested paging, VT-d first stage. */
 extern const struct model_format model_x86;
