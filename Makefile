@@ -244,8 +244,9 @@ shell: $(machine)
 matrix: $(machine)
 	$(Q)tools/demo matrix
 
-bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
+bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range $(B)/el2/bench_el2.elf
 	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
+	$(Q)tools/bench-el2 $(B)/el2/bench_el2.elf
 
 test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(B)/readme/example
 	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
@@ -280,7 +281,7 @@ check-sh:
 
 # gcc's warnings are errors in every build; clang sees each file once more, for its own target.
 clang_arm := $(CLANG) --target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include
-bare_check := $(filter %.c,$(el2_src))
+bare_check := $(filter %.c,$(el2_src)) $(call files,bench/el2/*.c)
 payload_check := $(filter %.c,$(payload_src) $(hostile_src))
 
 $(B)/lint/el2/%.c.ok: %.c | $(B)/debian/stamp

@@ -2,7 +2,7 @@
 #
 # Peers of the benchmarks: the kernel's own page tables, compiled for a process by gcc and by clang
 # behind the stand-in headers of this folder. Included by the Makefile; nothing here is built or
-# fetched unless `make bench`, `make bench-pt` or `make bench-range` is asked for.
+# fetched unless `make bench`, `make bench-pt` `make bench-range` or `make bench-el2` is asked for.
 # PEER=none measures ours alone.
 
 PEER :=
@@ -107,5 +107,45 @@ bench-range: $(B)/hosted/bench_range
 bench-pt: $(B)/hosted/bench_pt
 	$(Q)$< $(BENCH)
 
+# ---- the engine as EL2 has it, in instructions: a bare machine with -icount shift=0 ----
+
+arm_peer_flags := $(filter-out -mno-sse -mno-mmx -mno-80387,$(peer_flags)) -mgeneral-regs-only -mno-outline-atomics -march=armv8-a \
+    -ffreestanding -fno-stack-protector -fno-pic -DARENA_PAGES=8192
+arm_gcc := $(CROSS)gcc
+arm_clang := clang --target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include
+
+# stage, compiler
+define arm_peer
+$(peer)/el2-s$(1)-$(2).o: $(linux)/stamp $(peer)/include/stamp bench/peer/io_pgtable.c $(wildcard bench/peer/*.h bench/pt/subject.h)
+	$$(say) PEER 'arm-s$(1)-4k ($(2), A64)'
+	$$(Q)$(arm_$(2)) $$(arm_peer_flags) -c $(linux)/drivers/iommu/io-pgtable-arm.c -o $$@.kernel
+	$$(Q)$(arm_$(2)) $$(arm_peer_flags) -DPEER_CC=$(2) -DPEER_STAGE=$(1) -c bench/peer/io_pgtable.c -o $$@.subject
+	$$(Q)$(CROSS)ld -r $$@.kernel $$@.subject -o $$@.whole
+	$$(Q)$(CROSS)objcopy --keep-global-symbol=none $$@.whole $$@
+	$$(Q)rm $$@.kernel $$@.subject $$@.whole
+arm_peer_obj += $(peer)/el2-s$(1)-$(2).o
+endef
+
+ifneq ($(PEER),none)
+$(foreach cc,gcc clang,$(foreach stage,1 2,$(eval $(call arm_peer,$(stage),$(cc)))))
+arm_peer_obj += $(peer)/el2-iommu.o
+endif
+
+$(peer)/el2-iommu.o: bench/peer/iommu.c $(linux)/stamp $(peer)/include/stamp $(wildcard bench/peer/*.h bench/pt/arena.h)
+	$(Q)$(arm_gcc) $(arm_peer_flags) -c $< -o $@
+
+# The engine and the port are the very objects that the hypervisor links.
+bench_el2_obj := $(patsubst %,$(B)/el2/%.o,$(call files,pt/*.c pt/fmt/*.c port/el2/*.c bench/el2/*.c bench/el2/*.S))
+
+$(B)/el2/bench_el2.elf: bench/el2/bench.lds $(bench_el2_obj) $(arm_peer_obj)
+	$(say) LD $@
+	$(Q)$(CROSS)gcc $(bare_link) -Wl,-T,$< $(filter %.o,$^) -o $@
+
+-include $(patsubst %,$(B)/el2/%.d,$(call files,bench/el2/*.c))
+
+.PHONY: bench-el2
+bench-el2: $(B)/el2/bench_el2.elf
+	$(Q)tools/bench-el2 $<
+
 # Ours of the benchmarks is built with the tests: what it calls must not change unseen.
-test-build: $(bench_bin) $(patsubst %,$(B)/hosted/%.o,$(bench_pt_src) $(bench_range_src))
+test-build: $(bench_bin) $(B)/el2/bench/el2/main.c.o $(patsubst %,$(B)/hosted/%.o,$(bench_pt_src) $(bench_range_src))

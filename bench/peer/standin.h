@@ -181,9 +181,14 @@ static inline unsigned int __ffs64(u64 v)
 
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
-#define dma_wmb()        barrier()
-#define wmb()            barrier()
-#define smp_mb()         __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#if defined(__aarch64__) /* as the kernel has them there */
+#define dma_wmb() __asm__ __volatile__("dmb oshst" ::: "memory")
+#define wmb()     __asm__ __volatile__("dsb st" ::: "memory")
+#else
+#define dma_wmb() barrier()
+#define wmb()     barrier()
+#endif
+#define smp_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 /* A locked instruction, as the kernel's own is. */
 #define try_cmpxchg64(p, old, v) \
@@ -204,7 +209,13 @@ static inline void set_bit(long n, unsigned long *p)
 
 static inline void memset64(u64 *p, u64 v, size_t n)
 {
+#if defined(__x86_64__)
     __asm__ __volatile__("rep stosq" : "+D"(p), "+c"(n) : "a"(v) : "memory");
+#else
+    while (n-- > 0) {
+        *p++ = v;
+    }
+#endif
 }
 
 /* Never contended in this benchmark. */

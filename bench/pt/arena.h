@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef ARENA_PAGES
 #define ARENA_PAGES ((size_t)1 << 20) /* 4 GiB of addresses; memory only where touched */
+#endif
 
 /* Called once, before any other. */
 void arena_init(void);
