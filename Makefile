@@ -42,7 +42,7 @@ bench_src := $(call files,bench/bench_*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
 every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
     mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] payload/*/*.[ch] \
-    tests/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/peer/range/*.[ch] include/*.h)
+    tests/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/peer/range/*.[ch] examples/*.c examples/*/*.c)
 
 # ---- flags ---------------------------------------------------------------------------------
 
@@ -81,6 +81,7 @@ help:
 	@echo '  size     lines by folder; fails from 13,000 in hypervisor, drivers and core'
 	@echo '  matrix   the run on other CPUs and SMMUs'
 	@echo '  bench    measurements, each beside its peer; bench-pt: page tables only, beside Linux'
+	@echo '  library  build it for other programs; install (PREFIX, DESTDIR); test-library uses it as they would'
 	@echo '  all      build everything, run nothing;  clean  remove build/'
 	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), check-blr, format (rewrites every C file)'
 	@echo 'On a bare Debian 12 or 13 start with ./run or ./test: they install what is missing.'
@@ -221,15 +222,7 @@ $(B)/hosted/bench_%: $(B)/hosted/bench/bench_%.c.o $(bench_helper_src:%=$(B)/hos
 
 include bench/peer/peer.mk
 
-# README.md's example of the library is a program that the tests build and run.
-$(B)/readme/example.c: README.md
-	$(Q)mkdir -p $(@D)
-	$(Q)awk '/^```c$$/ && !n { on = 1; n++; next } /^```/ { on = 0 } on' $< >$@
-	$(Q)[ -s $@ ] || { echo "README.md has no example of C (a block that begins with three backquotes and c)" >&2; exit 1; }
-
-$(B)/readme/example: $(B)/readme/example.c $(B)/hosted/libtenon.a
-	$(say) CC "README.md's example"
-	$(Q)$(CC) $(hosted_prog) -O2 $< $(B)/hosted/libtenon.a -o $@
+include packaging/library.mk
 
 # ---- running -------------------------------------------------------------------------------
 
@@ -248,7 +241,7 @@ bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range $(B)
 	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
 	$(Q)tools/bench-el2 $(B)/el2/bench_el2.elf
 
-test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(B)/readme/example
+test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(lib_all)
 	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
 
 mutants:
