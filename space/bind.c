@@ -56,6 +56,19 @@ bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page)
     return false;
 }
 
+struct binding *space_binding_at(struct space *s, uint64_t ia)
+{
+    for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
+        struct binding *b = &s->binding[i];
+
+        if (b->space != NULL && b->view == VIEW_GUEST && ia >= b->ia &&
+            ia - b->ia < binding_bytes(b)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
 /* The window's leaves stay inside a chunk: the chunk beside it may be another object's. */
 uint64_t binding_cap(const struct binding *b)
 {
@@ -109,9 +122,14 @@ static uint64_t next_run(const struct binding *b, uint64_t p, uint64_t end, bool
 int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
 {
     const struct gmem *gm = b->f.gm;
-    uint64_t end = page + n;
+    uint64_t end = page + n, cap = binding_cap(b);
     bool shown;
 
+    /* Under a log, pages; unless it was started after the tables were reserved. */
+    if (b->view == VIEW_GUEST && space_logged(b->space, b->ia) &&
+        pool->count >= binding_need_change(b, page, n, NULL)) {
+        cap = PAGE_SIZE;
+    }
     for (uint64_t p = page, q; p < end; p = q) {
         q = next_run(b, p, end, &shown);
         if (!shown) {
@@ -119,8 +137,8 @@ int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *po
         }
         uint64_t pa = gmem_frame(gm, p);
         uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, p) : pa;
-        int err =
-            pt_map(&b->space->pt, ia, pa, (q - p) << PAGE_SHIFT, b->prot, binding_cap(b), pool);
+        int err = pt_map(&b->space->pt, ia, pa, (q - p) << PAGE_SHIFT,
+                         space_log_prot(b->space, ia, b->prot), cap, pool);
 
         if (err != 0) {
             return err;
@@ -158,7 +176,7 @@ static uint32_t window_need(const struct binding *b, uint64_t page, uint64_t n,
 
 static uint32_t guest_need(const struct binding *b, uint64_t page, uint64_t n)
 {
-    bool big = space_leaf_ok(b->space, SIZE_2M) && binding_big(b);
+    bool big = space_leaf_ok(b->space, SIZE_2M) && binding_big(b) && !space_logged(b->space, b->ia);
     uint64_t last_gig = ~0ull;
     uint32_t need = 0;
 
@@ -212,6 +230,20 @@ static uint32_t need_now(const struct binding *b)
 
 /* ---- bind ---- */
 
+/* A binding is inside a log or outside, and a log knows guests' pages only. */
+static bool log_in_the_way(const struct binding *b)
+{
+    const struct space *s = b->space;
+    uint64_t ia, last;
+
+    for (uint64_t k = 0; s->log.kind != SPACE_LOG_OFF && place(b, k, &ia, &last); k++) {
+        if (space_log_crossed(s, ia, last) || (b->view == VIEW_HOST && space_logged(s, ia))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool place_taken(const struct binding *b)
 {
     const struct space *s = b->space;
@@ -243,15 +275,18 @@ static void unmap_binding(struct binding *b, struct pt_gather *g)
     uint64_t ia, last;
 
     for (uint64_t i = 0; place(b, i, &ia, &last); i++) {
+        space_log_collect(b->space, ia, last, g);
         if (pt_unmap(&b->space->pt, ia, last - ia + 1, g) != 0) {
             port_panic("space: a leaf crosses the end of a binding");
         }
+        space_log_broken(b->space, g, ia, last);
     }
 }
 
 static int check_args(const struct space *s, const struct gmem *gm, const struct binding *b)
 {
-    if (b->n == 0 || (b->ia & (PAGE_SIZE - 1)) != 0 || (s->kind == SPACE_IO && !b->prefill)) {
+    if (b->n == 0 || (b->ia & (PAGE_SIZE - 1)) != 0 ||
+        (s->kind == SPACE_IO && !b->prefill && !s->page_requests)) {
         return -EINVAL;
     }
     if (b->first >= gm->npages || b->n > gm->npages - b->first) {
@@ -337,7 +372,7 @@ int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t 
         }
         /* Where a leaf may have to go as a whole, its neighbours are out for a while. */
         b->f.alone = s->pt.cfg.live.stalls && s->pt.cfg.live.bbm < 2;
-        err = place_taken(b) ? -EEXIST : fill(b);
+        err = log_in_the_way(b) ? -EBUSY : (place_taken(b) ? -EEXIST : fill(b));
         if (err != 0) {
             frame_tables_release(&b->change[0].reserve);
             *b = (struct binding){ 0 };

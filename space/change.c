@@ -235,6 +235,7 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
         if (err != 0) {
             port_panic("space: a prepared break failed");
         }
+        space_log_broken(s, &k->gather, p.ia, p.ia + (p.len - 1));
     }
     k->issued = space_issue(s, &k->gather);
     s->refreshes++;
@@ -255,15 +256,15 @@ static void change_wait(struct follower *f, const struct gmem_change *c)
 
 /* ---- gain ---- */
 
-static void map_or_die(struct binding *b, const struct gmem_change *c, uint64_t page, uint64_t n)
+static void map_or_die(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
 {
-    if (n != 0 && binding_map(b, page, n, &kept_of(b, c)->reserve) != 0) {
+    if (n != 0 && binding_map(b, page, n, pool) != 0) {
         port_panic("space: a prepared map failed");
     }
 }
 
 /* What widen() took away around the change comes back, as the object is now. */
-static void put_back(struct binding *b, const struct gmem_change *c, uint64_t page, uint64_t n)
+static void put_back(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
 {
     struct space *s = b->space;
     uint64_t from = page, end = page + n;
@@ -271,8 +272,8 @@ static void put_back(struct binding *b, const struct gmem_change *c, uint64_t pa
     if (b->view == VIEW_GUEST) {
         (void)binding_page(b, b->busy_ia, &from);
         (void)binding_page(b, b->busy_last, &end);
-        map_or_die(b, c, from, page - from);
-        map_or_die(b, c, page + n, end + 1 - (page + n));
+        map_or_die(b, from, page - from, pool);
+        map_or_die(b, page + n, end + 1 - (page + n), pool);
         return;
     }
     /* Windows: leaves end with their chunk. The rest of the first and last chunk, where a hole is. */
@@ -287,7 +288,7 @@ static void put_back(struct binding *b, const struct gmem_change *c, uint64_t pa
 
             if (q >= b->first && q - b->first < b->n && gmem_state(b->f.gm, q) != GMEM_PRIVATE &&
                 pt_lookup(&s->pt, pa, &leaf) == 0 && !leaf.present) {
-                map_or_die(b, c, q, 1);
+                map_or_die(b, q, 1, pool);
             }
         }
     }
@@ -303,11 +304,15 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
         return;
     }
     space_lock(s);
+    if (b->view == VIEW_GUEST) {
+        /* Other content, whoever wrote it. */
+        space_log_mark(s, binding_ia(b, page), binding_ia(b, page + n) - 1);
+    }
     if (gains(b, c) && b->prefill) {
-        map_or_die(b, c, page, n);
+        map_or_die(b, page, n, &kept_of(b, c)->reserve);
     }
     if (b->busy) {
-        put_back(b, c, page, n);
+        put_back(b, page, n, &kept_of(b, c)->reserve);
         b->busy = false;
     }
     space_unlock(s);
@@ -317,13 +322,13 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
 
 /* All walkers can wait: break the table's leaves, and map the block as one. The lock is held alone
  * throughout, so faults in between wait. */
-static bool merge_by_break(struct binding *b, const struct gmem_change *c, uint64_t page,
-                           uint64_t ia, uint64_t size)
+static bool merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64_t size,
+                           struct pt_pool *pool)
 {
     struct space *s = b->space;
     struct pt_gather g;
 
-    if (kept_of(b, c)->reserve.count < UPPER_MAX) {
+    if (pool->count < UPPER_MAX) {
         return false; /* the tables above may go too, and nothing may fail then: it stays as it is */
     }
     pt_gather_init(&g);
@@ -331,7 +336,7 @@ static bool merge_by_break(struct binding *b, const struct gmem_change *c, uint6
         port_panic("space: a block that is no block");
     }
     space_flush(s, &g);
-    map_or_die(b, c, page, size >> PAGE_SHIFT);
+    map_or_die(b, page, size >> PAGE_SHIFT, pool);
     s->merges++;
     return true;
 }
@@ -358,17 +363,17 @@ static bool block_fits(const struct binding *b, uint64_t page, uint64_t ia, uint
 }
 
 /* Merge the block of this size at page, if it is uniform. Lock held alone. */
-static bool merge_block(struct binding *b, const struct gmem_change *c, uint64_t page, uint64_t ia,
-                        uint64_t size)
+static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t size,
+                        struct pt_pool *pool)
 {
-    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
+    struct pt_gather g;
     struct pt_leaf leaf;
     uint32_t seq;
 
     /* Another change in the block has pages out, or will look at what is in: it merges afterwards. One
      * that begins from here on waits for the lock. */
-    if (!space_leaf_ok(s, size) || !block_fits(b, page, ia, size) ||
+    if (!space_leaf_ok(s, size) || space_logged(s, ia) || !block_fits(b, page, ia, size) ||
         !gmem_read_begin(b->f.gm, page, size >> PAGE_SHIFT, &seq)) {
         return false;
     }
@@ -378,17 +383,32 @@ static bool merge_block(struct binding *b, const struct gmem_change *c, uint64_t
     if (leaf.last - leaf.ia + 1 >= size) {
         return true; /* it is one already */
     }
-    int made = pt_merge(&s->pt, ia, size, size, &k->gather);
+    pt_gather_init(&g);
+    int made = pt_merge(&s->pt, ia, size, size, &g);
 
     if (made > 0) {
         s->merges++;
-        space_flush(s, &k->gather);
+        space_flush(s, &g);
         return true;
     }
     if (made == -EOPNOTSUPP) {
-        return merge_by_break(b, c, page, ia, size);
+        return merge_by_break(b, page, ia, size, pool);
     }
     return false;
+}
+
+void binding_merge(struct binding *b, uint64_t q, uint64_t *gig, struct pt_pool *pool)
+{
+    uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, q) : gmem_frame(b->f.gm, q);
+
+    if (merge_block(b, q, ia, SIZE_2M, pool) && b->view == VIEW_GUEST && ia / SIZE_1G != *gig) {
+        uint64_t back = (ia & (SIZE_1G - 1)) >> PAGE_SHIFT;
+
+        *gig = ia / SIZE_1G;
+        if (q >= b->first + back) {
+            (void)merge_block(b, q - back, ia & ~(SIZE_1G - 1), SIZE_1G, pool);
+        }
+    }
 }
 
 static void change_settle(struct follower *f, const struct gmem_change *c)
@@ -407,17 +427,8 @@ static void change_settle(struct follower *f, const struct gmem_change *c)
             if (q < b->first || !gmem_uniform(c->gm, q, CHUNK_PAGES, b->view == VIEW_GUEST)) {
                 continue;
             }
-            uint64_t ia = b->view == VIEW_GUEST ? binding_ia(b, q) : gmem_frame(c->gm, q);
-
             space_lock(s);
-            if (merge_block(b, c, q, ia, SIZE_2M) && b->view == VIEW_GUEST && ia / SIZE_1G != gig) {
-                uint64_t back = (ia & (SIZE_1G - 1)) >> PAGE_SHIFT;
-
-                gig = ia / SIZE_1G;
-                if (q >= b->first + back) {
-                    (void)merge_block(b, c, q - back, ia & ~(SIZE_1G - 1), SIZE_1G);
-                }
-            }
+            binding_merge(b, q, &gig, &k->reserve);
             space_unlock(s);
         }
     }

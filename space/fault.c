@@ -21,9 +21,9 @@ static bool large_ok(const struct binding *b, uint64_t ia, uint64_t page, uint64
     uint64_t back = (ia & (size - 1)) >> PAGE_SHIFT;
     uint32_t seq;
 
-    if (!space_leaf_ok(b->space, size) || (binding_cap(b) != 0 && size > binding_cap(b)) ||
-        page < b->first + back || page - back - b->first > b->n ||
-        n > b->n - (page - back - b->first)) {
+    if (!space_leaf_ok(b->space, size) || space_logged(b->space, ia) ||
+        (binding_cap(b) != 0 && size > binding_cap(b)) || page < b->first + back ||
+        page - back - b->first > b->n || n > b->n - (page - back - b->first)) {
         return false;
     }
     *first = page - back;
@@ -40,6 +40,36 @@ static bool large_ok(const struct binding *b, uint64_t ia, uint64_t page, uint64
         }
     }
     return true;
+}
+
+/*
+ * Neighbours of a page that was just mapped, where it costs nothing: the table is there, the page is
+ * of the object's, and not in change. A page that another CPU maps meanwhile is fine.
+ */
+static void fill_around(struct binding *b, uint64_t ia, uint64_t page, struct pt_pool *pool)
+{
+    struct space *s = b->space;
+    uint64_t n = s->fault_around;
+    uint64_t back = n == 0 ? 0 : (ia >> PAGE_SHIFT) & (n - 1);
+
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t at = (ia & ~(PAGE_SIZE - 1)) + ((i - back) << PAGE_SHIFT), p;
+        uint32_t seq;
+
+        if (i == back || !binding_page(b, at, &p) || p != page + (i - back) ||
+            (b->busy && at >= b->busy_ia && at <= b->busy_last) ||
+            !gmem_read_begin(b->f.gm, p, 1, &seq)) {
+            continue;
+        }
+        if (b->view == VIEW_HOST &&
+            (gmem_state(b->f.gm, p) == GMEM_PRIVATE || gmem_frame(b->f.gm, p) != at)) {
+            continue;
+        }
+        if (pt_map_leaf(&s->pt, at, gmem_frame(b->f.gm, p), 3, space_log_prot(s, at, b->prot),
+                        pool) == 0) {
+            __atomic_add_fetch(&s->around, 1, __ATOMIC_RELAXED);
+        }
+    }
 }
 
 static int install(struct binding *b, uint64_t ia, uint64_t page, struct pt_pool *pool)
@@ -61,10 +91,15 @@ static int install(struct binding *b, uint64_t ia, uint64_t page, struct pt_pool
         /* -EEXIST: a table is there already, so a smaller leaf it is; at the last level another CPU
          * was faster. */
         err = pt_map_leaf(&s->pt, ia & ~(sizes[i].size - 1), gmem_frame(b->f.gm, first),
-                          sizes[i].level, b->prot, pool);
+                          sizes[i].level, space_log_prot(s, ia, b->prot), pool);
+        if (err == 0 && sizes[i].size == PAGE_SIZE) {
+            fill_around(b, ia, page, pool);
+        }
     }
     return err == -EEXIST ? 0 : err;
 }
+
+#define PROTECTED 1 /* mapped, but the log wants to know of the write */
 
 static bool allowed(uint32_t prot, uint32_t access)
 {
@@ -84,7 +119,11 @@ static int fault_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
         return -EFAULT; /* outside the input size */
     }
     if (leaf.present) {
-        return allowed(leaf.prot, access) ? 0 : -EPERM; /* somebody was faster, or no right */
+        if (allowed(leaf.prot, access)) {
+            return 0; /* somebody was faster */
+        }
+        /* No right; or none as long as nobody has written it down. */
+        return s->log.kind == SPACE_LOG_WRITE_PROTECT && space_logged(s, ia) ? PROTECTED : -EPERM;
     }
     for (unsigned i = 0; i < SPACE_BINDINGS && b == NULL; i++) {
         if (s->binding[i].space != NULL && binding_page(&s->binding[i], ia, page)) {
@@ -111,7 +150,8 @@ static int fault_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
         return -EAGAIN;
     }
     *hit = b;
-    return install(b, ia, *page, pool);
+    err = install(b, ia, *page, pool);
+    return err == 0 && !allowed(space_log_prot(s, ia, b->prot), access) ? PROTECTED : err;
 }
 
 int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
@@ -126,7 +166,7 @@ int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
     space_share_lock(s);
     int err = fault_locked(s, ia, access, &pool, &hit, &page);
 
-    if (err == 0 && hit != NULL) {
+    if ((err == 0 || err == PROTECTED) && hit != NULL) {
         /* Others than this one that want to know? If not, the object is left alone: without the lock it
          * may be gone already. */
         if (__atomic_load_n(&hit->f.gm->hinters, __ATOMIC_RELAXED) > hit->f.wants_hint) {
@@ -138,6 +178,9 @@ int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
     frame_tables_release(&pool);
     if (gm != NULL && hint) {
         gmem_hint(gm, &hit->f, page);
+    }
+    if (err == PROTECTED) {
+        err = space_log_write(s, ia, access);
     }
     return err;
 }

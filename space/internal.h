@@ -30,13 +30,56 @@ static inline bool space_leaf_ok(const struct space *s, uint64_t size)
 }
 bool space_mapped(const struct space *s, uint64_t ia, uint64_t last);
 int space_map_raw(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot);
+/* Is something bound in the range? */
+bool space_bound(const struct space *s, uint64_t ia, uint64_t len);
+/* Cuts at both ends and waits: -EOPNOTSUPP, -ENOMEM; before any change. */
+int space_cut_locked(struct space *s, uint64_t ia, uint64_t len);
+/* Does a leaf cross an end of the range? */
+bool space_crossed(const struct space *s, uint64_t ia, uint64_t len);
+/* The range with the leaves that cross its ends: whole. */
+void space_widen(const struct space *s, uint64_t *ia, uint64_t *last);
 /* Leaf boundaries at both ends: -EOPNOTSUPP, -ENOMEM, -EBUSY. */
 int space_cut_raw(struct space *s, uint64_t ia, uint64_t len);
 /* Cut where needed, unmap, wait. Errors as above, before any change; ends on leaf boundaries never
  * allocate. map_lock is held. */
 int space_unmap_raw(struct space *s, uint64_t ia, uint64_t len);
 
+/* ---- track.c: what a log asks of everything that changes a tree; lock held alone ---- */
+static inline bool space_logged(const struct space *s, uint64_t ia)
+{
+    return s->log.kind != SPACE_LOG_OFF && ia >= s->log.ia && ia <= s->log.last;
+}
+/* Rights of a leaf at ia that is to have `prot`, for as long as the log is on. */
+static inline uint32_t space_log_prot(const struct space *s, uint64_t ia, uint32_t prot)
+{
+    if (space_logged(s, ia) && (prot & (PT_WRITE | PT_DEVICE)) == PT_WRITE) {
+        if (s->log.kind == SPACE_LOG_DIRTY_BIT) {
+            return prot | PT_TRACK;
+        }
+        if (s->log.kind == SPACE_LOG_WRITE_PROTECT) {
+            return prot & ~(uint32_t)PT_WRITE;
+        }
+    }
+    return prot;
+}
+/* Does the range cross an end of the log? Leaves there could not be told apart. */
+static inline bool space_log_crossed(const struct space *s, uint64_t ia, uint64_t last)
+{
+    return s->log.kind != SPACE_LOG_OFF && ia <= s->log.last && last >= s->log.ia &&
+           (ia < s->log.ia || last > s->log.last);
+}
+/* Log the range, as far as there is a log. */
+void space_log_mark(struct space *s, uint64_t ia, uint64_t last);
+/* What hardware marked dirty goes into the log, whole leaves; the entries are clean then. */
+void space_log_collect(struct space *s, uint64_t ia, uint64_t last, struct pt_gather *g);
+/* The range was broken: what was dirty in it is known nowhere else. */
+void space_log_broken(struct space *s, struct pt_gather *g, uint64_t ia, uint64_t last);
+/* A write to a page that the log protects. Takes the lock. -EAGAIN: something is in change. */
+int space_log_write(struct space *s, uint64_t ia, uint32_t access);
+
 /* ---- bind.c ---- */
+/* The binding that shows the guest's page at ia; NULL: none. */
+struct binding *space_binding_at(struct space *s, uint64_t ia);
 /* Does the binding's range touch [ia, last]? */
 bool binding_overlaps(const struct binding *b, uint64_t ia, uint64_t last);
 /* Page that stands (or would, once shared) at ia; false: not in this binding. */
@@ -66,6 +109,9 @@ static inline bool binding_big(const struct binding *b)
 int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint);
 
 /* ---- change.c ---- */
+/* Merge the 2M block of page q, if it is uniform, and then the 1G block around it, unless *gig says
+ * that it was looked at before. `pool`: tables for a merge that has to break. */
+void binding_merge(struct binding *b, uint64_t q, uint64_t *gig, struct pt_pool *pool);
 extern const struct follower_ops binding_ops;
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "space/internal.h"
 
+#define FAULT_AROUND 16u /* pages: 64K, what a guest of either size of page touches together */
+
 int space_init(struct space *s, enum space_kind kind, const struct pt_config *cfg)
 {
     int n = pt_root_pages(cfg);
@@ -16,7 +18,7 @@ int space_init(struct space *s, enum space_kind kind, const struct pt_config *cf
     if (root == 0) {
         return -ENOMEM;
     }
-    *s = (struct space){ .kind = kind };
+    *s = (struct space){ .kind = kind, .fault_around = FAULT_AROUND };
     int err = pt_init(&s->pt, cfg, root);
 
     if (err != 0) {
@@ -133,7 +135,7 @@ bool space_mapped(const struct space *s, uint64_t ia, uint64_t last)
     return false;
 }
 
-static bool bound(const struct space *s, uint64_t ia, uint64_t len)
+bool space_bound(const struct space *s, uint64_t ia, uint64_t len)
 {
     for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
         if (s->binding[i].space != NULL && len != 0 &&
@@ -155,11 +157,17 @@ int space_map_raw(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint3
     if (err == 0) {
         err = frame_tables_reserve(&pool, need);
     }
-    if (err == 0 && bound(s, ia, len)) {
+    if (err == 0 && space_bound(s, ia, len)) {
         err = -EEXIST;
     }
+    if (err == 0 && space_log_crossed(s, ia, ia + (len - 1))) {
+        err = -EBUSY;
+    }
+    if (err == 0 && s->log.kind == SPACE_LOG_WRITE_PROTECT && space_log_prot(s, ia, prot) != prot) {
+        err = -EBUSY; /* nobody would remember that it is writable */
+    }
     if (err == 0) {
-        err = pt_map(&s->pt, ia, oa, len, prot, s->max_leaf, &pool);
+        err = pt_map(&s->pt, ia, oa, len, space_log_prot(s, ia, prot), s->max_leaf, &pool);
     }
     space_unlock(s);
     frame_tables_release(&pool);
@@ -213,11 +221,13 @@ static int unmap_stalling(struct space *s, uint64_t ia, uint64_t len, struct pt_
     uint64_t to = hi.present ? hi.last : last;
 
     pt_gather_init(&g);
+    space_log_collect(s, from, to, &g);
     int err = pt_unmap(&s->pt, from, to - from + 1, &g);
 
     if (err != 0) {
         return err;
     }
+    space_log_broken(s, &g, from, to);
     space_flush(s, &g);
     if (from != ia) {
         err = pt_map(&s->pt, from, lo.oa, ia - from, lo.prot & ~(uint32_t)PT_DIRTY, s->max_leaf,
@@ -233,8 +243,18 @@ static int unmap_stalling(struct space *s, uint64_t ia, uint64_t len, struct pt_
     return 0;
 }
 
-/* Does a leaf cross an end of the range? Else no table is needed, and nothing can fail. */
-static bool crossed(const struct space *s, uint64_t ia, uint64_t len)
+void space_widen(const struct space *s, uint64_t *ia, uint64_t *last)
+{
+    struct pt_leaf lo = { 0 }, hi = { 0 };
+
+    (void)pt_lookup(&s->pt, *ia, &lo);
+    (void)pt_lookup(&s->pt, *last, &hi);
+    *ia = lo.present && lo.ia < *ia ? lo.ia : *ia;
+    *last = hi.present && hi.last > *last ? hi.last : *last;
+}
+
+/* If not, no table is needed, and nothing can fail. */
+bool space_crossed(const struct space *s, uint64_t ia, uint64_t len)
 {
     struct pt_leaf lo = { 0 }, hi = { 0 };
     uint64_t last = ia + (len - 1);
@@ -247,7 +267,7 @@ static bool crossed(const struct space *s, uint64_t ia, uint64_t len)
 /* Tables for both ends of a cut, if there is one. Lock held alone. */
 static int reserve_cut(struct space *s, uint64_t ia, uint64_t len, struct pt_pool *pool)
 {
-    if (!crossed(s, ia, len)) {
+    if (!space_crossed(s, ia, len)) {
         return 0;
     }
     uint64_t last = ia + (len - 1);
@@ -271,12 +291,10 @@ static int cut_now(struct space *s, uint64_t ia, uint64_t len, struct pt_pool *p
     return err;
 }
 
-int space_cut_raw(struct space *s, uint64_t ia, uint64_t len)
+int space_cut_locked(struct space *s, uint64_t ia, uint64_t len)
 {
     struct pt_pool pool = { 0 };
-
-    space_lock(s);
-    int err = bound(s, ia, len) ? -EBUSY : pt_cut_check(&s->pt, ia, len);
+    int err = pt_cut_check(&s->pt, ia, len);
 
     if (err == 0) {
         err = reserve_cut(s, ia, len, &pool);
@@ -284,8 +302,16 @@ int space_cut_raw(struct space *s, uint64_t ia, uint64_t len)
     if (err == 0) {
         err = cut_now(s, ia, len, &pool);
     }
-    space_unlock(s);
     frame_tables_release(&pool);
+    return err;
+}
+
+int space_cut_raw(struct space *s, uint64_t ia, uint64_t len)
+{
+    space_lock(s);
+    int err = space_bound(s, ia, len) ? -EBUSY : space_cut_locked(s, ia, len);
+
+    space_unlock(s);
     return err;
 }
 
@@ -297,7 +323,7 @@ int space_unmap_raw(struct space *s, uint64_t ia, uint64_t len)
 
     pt_gather_init(&g);
     space_lock(s);
-    int err = bound(s, ia, len) ? -EBUSY : pt_cut_check(&s->pt, ia, len);
+    int err = space_bound(s, ia, len) ? -EBUSY : pt_cut_check(&s->pt, ia, len);
     bool stall = err == -EOPNOTSUPP && s->pt.cfg.live.stalls;
 
     if (err == 0 || stall) {
@@ -308,7 +334,9 @@ int space_unmap_raw(struct space *s, uint64_t ia, uint64_t len)
     } else if (err == 0) {
         err = cut_now(s, ia, len, &pool);
         if (err == 0) {
+            space_log_collect(s, ia, ia + (len - 1), &g);
             err = pt_unmap(&s->pt, ia, len, &g);
+            space_log_broken(s, &g, ia, ia + (len - 1));
         }
         issued = err == 0 && space_issue(s, &g);
     }
@@ -359,7 +387,12 @@ void space_merge(struct space *s, uint64_t ia, uint64_t len)
 
     pt_gather_init(&g);
     do {
-        made = bound(s, from, span) ? 0 : pt_merge(&s->pt, ia, len, s->max_leaf, &g);
+        /* Nor where a log wants to know pages apart. */
+        bool leave =
+            space_bound(s, from, span) ||
+            (s->log.kind != SPACE_LOG_OFF && from <= s->log.last && from + (span - 1) >= s->log.ia);
+
+        made = leave ? 0 : pt_merge(&s->pt, ia, len, s->max_leaf, &g);
         bool more = g.more;
 
         if (made > 0) {

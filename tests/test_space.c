@@ -248,6 +248,7 @@ static void faults(void **state)
     struct ts_tree *b = ts_tree(&t, 1, "lazy too", TS_CPU, &cfg);
     struct ts_tree *h = ts_tree(&t, 2, "host, lazy", TS_CPU, &cfg);
 
+    a->s.fault_around = 1; /* test_space_log looks at neighbours */
     assert_int_equal(BIND(a, VIEW_GUEST, TS_GUEST, 0, 2048, RW, false), 0);
     assert_int_equal(BIND(h, VIEW_HOST, 0, 0, 2048, RW, false), 0);
     assert_int_equal(tp_count(&a->s.pt).leaves[2] + tp_count(&a->s.pt).leaves[3], 0);

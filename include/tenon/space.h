@@ -78,6 +78,23 @@ struct space_lock {
     uint32_t writer, readers;
 };
 
+/*
+ * Which pages were written. A log covers one range of a space; everything in it, whenever it was
+ * mapped, is watched until the log is stopped, and no cut, merge, unmap or conversion loses a write.
+ */
+enum space_log_kind {
+    SPACE_LOG_OFF,
+    SPACE_LOG_AHEAD, /* nothing is watched yet, but leaves are cut and not merged any more */
+    SPACE_LOG_WRITE_PROTECT, /* trees that CPUs alone walk */
+    SPACE_LOG_DIRTY_BIT,     /* the walkers set it (live.hw_dirty): the only kind for devices */
+};
+#define SPACE_LOG_BLOCK ((uint64_t)64 << PAGE_SHIFT) /* one word of the bitmap */
+struct space_log {
+    enum space_log_kind kind;
+    uint64_t ia, last;
+    uint64_t *bits; /* written and not yet read, one bit a page; under the space's lock */
+};
+
 struct space {
     struct pt pt;
     enum space_kind kind;
@@ -86,9 +103,17 @@ struct space {
     struct space_lock lock;
     struct port_lock map_lock; /* outside lock: explicit map and unmap, one at a time */
     uint64_t max_leaf;         /* 0: no cap. 4096: pre-cut (D6). Set it before anything is mapped */
+    /* A fault that maps one 4K page maps so many around it too, where that costs no table: a power
+     * of two, 1: none. */
+    uint32_t fault_around;
+    /* Of an I/O space: every device that walks it waits for the answer to a page request (stall or
+     * PRI), so that lazy bindings and zaps are allowed. Set it before anything is bound. */
+    bool page_requests;
+    bool aged; /* some leaf may have lost its access flag */
+    struct space_log log;
     struct binding binding[SPACE_BINDINGS];
     /* counters */
-    uint64_t cuts, merges, refreshes, faults;
+    uint64_t cuts, merges, refreshes, faults, around, write_faults, zaps;
 };
 
 /* Takes a root from the table pool. -ENOMEM, or -EINVAL for cfg. */
@@ -106,7 +131,9 @@ void space_destroy(struct space *s);
  * the largest legal leaves), otherwise faults and hints do (CPU only). Binding takes table pages
  * only. -EINVAL alignment, prot, or a lazy I/O binding; -EFAULT outside the object; -ERANGE;
  * -EBUSY object not scrubbed or going, or a space of pinned maps; -EEXIST something is mapped or
- * bound there; -ENOSPC; -ENOMEM. Nothing changed on error.
+ * bound there; -ENOSPC; -ENOMEM. -EBUSY also where the binding would cross an end of a log, or shows
+ * a window (VIEW_HOST) inside one. Nothing changed on error. A lazy binding of an I/O space needs
+ * s->page_requests.
  */
 int space_bind(struct space *s, struct gmem *gm, enum space_view view, uint64_t ia, uint64_t first,
                uint64_t n, uint32_t prot, bool prefill);
@@ -119,7 +146,7 @@ int space_unbind(struct space *s, struct gmem *gm);
  * before map and after unmap. space_unmap cuts at its edges, live, on every walker, and returns when
  * the invalidation completed. Errors as pt_map, pt_cut, pt_break; also -ENOMEM, -EBUSY (unmap) or
  * -EEXIST (map) where a binding stands, -EPERM in a space of pinned maps (iommu_map's) except for
- * what is not memory (device registers).
+ * what is not memory (device registers). -EBUSY: the range crosses an end of a log.
  */
 int space_map(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot);
 int space_unmap(struct space *s, uint64_t ia, uint64_t len);
@@ -127,12 +154,55 @@ int space_unmap(struct space *s, uint64_t ia, uint64_t len);
 void space_merge(struct space *s, uint64_t ia, uint64_t len);
 
 /*
- * A CPU's stage-2 fault. 0: mapped (or was already): run again. -EAGAIN: the page is in change: run
- * again. -EFAULT: nothing is bound there. -EPERM: bound, but this access is not allowed (VIEW_HOST:
+ * A CPU's stage-2 fault, or a device's page request. 0: mapped (or was already): run again. -EAGAIN:
+ * the page is in change: run again. -EFAULT: nothing is bound there. -EPERM: bound, but this access is not allowed (VIEW_HOST:
  * the page is private). -ENOMEM. Parallel faults on several CPUs are fine. Maps the largest legal
- * leaf; hints followers.
+ * leaf, and around a 4K page its neighbours (fault_around); hints followers. A write to a page that
+ * a log protects is logged, and the page made writable.
  */
 int space_fault(struct space *s, uint64_t ia, uint32_t access);
+
+/* ---- age.c ---- */
+/*
+ * Takes the translations of a bound range away (whole leaves: more than asked for may go); the next
+ * access faults them in again. No walker uses the old ones on return. Only where every walker can
+ * wait: -EOPNOTSUPP otherwise; -EBUSY something explicitly mapped in the range, or explicit pins;
+ * -EINVAL, -ERANGE. Never allocates.
+ */
+int space_zap(struct space *s, uint64_t ia, uint64_t len);
+/* Test and clear: *young: something in the range was accessed since the last time. -EOPNOTSUPP: a
+ * walker does not set the access flag by itself; -EINVAL, -ERANGE. */
+int space_age(struct space *s, uint64_t ia, uint64_t len, bool *young);
+
+/* ---- log.c; one call of these, space_map and space_unmap at a time per space (map_lock) ---- */
+/*
+ * Starts a log of [ia, ia+len), both multiples of SPACE_LOG_BLOCK. `bits` has one bit for each page,
+ * is zeroed here, and is the space's until the stop. Every write that begins after the return is
+ * logged. A log that was started AHEAD (bits NULL) is turned into one that watches by a second call
+ * for the same range.
+ * -EINVAL alignment, kind, an end inside a binding, a window (VIEW_HOST) in the range; -ERANGE; -EBUSY
+ * a log is on; -EOPNOTSUPP: DIRTY_BIT and a walker does not set it; WRITE_PROTECT and a device walks
+ * the tree (an I/O fault costs too much, and most devices cannot wait), or something writable in the
+ * range is explicitly mapped; or a leaf that crosses an end cannot be cut live. -ENOMEM.
+ * An error changed nothing that a walker sees.
+ */
+int space_log_start(struct space *s, enum space_log_kind kind, uint64_t ia, uint64_t len,
+                    uint64_t *bits);
+/* Cuts up to `budget` leaves of the log's range to 4K, so that it reports pages: *cursor starts at 0.
+ * 1 while there is more, 0 when done. -ENOENT no log; -ENOMEM, -EOPNOTSUPP: as far as it went. The
+ * space's lock is free between any two leaves. */
+int space_log_cut(struct space *s, uint64_t *cursor, uint32_t budget);
+/* ORs the pages of [ia, ia+len) that were written since they were last read into `bitmap` (bit 0:
+ * ia), and watches them anew. What was written before the call is in this answer or an earlier one;
+ * what is written during it, in this one or the next: then the content that a page has after the
+ * return includes every write that this answer reports. -ENOENT no log that watches; -EINVAL; -ERANGE
+ * not inside it. */
+int space_log_read_clear(struct space *s, uint64_t ia, uint64_t len, uint64_t *bitmap);
+/* What was not read is forgotten. -ENOENT. */
+int space_log_stop(struct space *s);
+/* Merges what became uniform in bound parts of [ia, ia+len), `budget` blocks of 2M at a time, as
+ * conversions do: *cursor starts at 0. 1 while there is more, 0 when done. */
+int space_log_merge(struct space *s, uint64_t ia, uint64_t len, uint64_t *cursor, uint32_t budget);
 
 int space_lookup(struct space *s, uint64_t ia, struct pt_leaf *leaf);
 /* What the tree holds, root pages among the tables; nothing for a space that was never set up. */
