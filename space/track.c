@@ -40,7 +40,7 @@ void space_log_collect(struct space *s, uint64_t ia, uint64_t last, struct pt_ga
     last = (last > l->last ? l->last : last) | (SPACE_LOG_BLOCK - 1);
     space_widen(s, &ia, &last);
     if (pt_dirty_read_clear(&s->pt, ia, last - ia + 1, l->bits + (ia - l->ia) / SPACE_LOG_BLOCK,
-                            g) != 0) {
+                            PAGE_SIZE, g) != 0) {
         port_panic("space: a leaf crosses the end of a log");
     }
 }

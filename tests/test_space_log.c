@@ -197,7 +197,7 @@ static void cut_all(struct space *s)
     }
     assert_int_equal(more, 0);
     assert_true(steps >= PAGES / 512);
-    assert_int_equal(s->pt.leaves[1] + s->pt.leaves[2], 0);
+    assert_int_equal(tp_count(&s->pt).leaves[1] + tp_count(&s->pt).leaves[2], 0);
 }
 
 static void merge_all(struct space *s)
@@ -206,8 +206,8 @@ static void merge_all(struct space *s)
 
     while (space_log_merge(s, TS_GUEST, LEN, &cursor, 1) > 0) {
     }
-    assert_int_equal(s->pt.leaves[2], PAGES / 512);
-    assert_int_equal(s->pt.leaves[3], 0);
+    assert_int_equal(tp_count(&s->pt).leaves[2], PAGES / 512);
+    assert_int_equal(tp_count(&s->pt).leaves[3], 0);
 }
 
 /* Page by page after a cut ahead, for a tree that a CPU and an SMMU share; then merged again. */
@@ -217,7 +217,7 @@ static void dirty_bit(void **state)
     open_world(70);
     struct ts_tree *a = open_tree(0, TS_CPU | TS_SMMU, 2, true, true);
 
-    assert_int_equal(a->s.pt.leaves[2], PAGES / 512);
+    assert_int_equal(tp_count(&a->s.pt).leaves[2], PAGES / 512);
     assert_int_equal(space_log_start(&a->s, SPACE_LOG_AHEAD, TS_GUEST, LEN, NULL), 0);
     cut_all(&a->s);
     for (uint64_t p = 0; p < PAGES; p += 31) {
@@ -452,7 +452,7 @@ static void zap_and_age(void **state)
         struct ts_tree *a = open_tree(0, TS_CPU, bbm, false, false);
 
         write_page(0, 700);
-        assert_int_equal(a->s.pt.leaves[2], 1);
+        assert_int_equal(tp_count(&a->s.pt).leaves[2], 1);
         assert_int_equal(space_age(&a->s, TS_GUEST, LEN, &young), 0);
         assert_true(young);
         assert_int_equal(space_age(&a->s, TS_GUEST, LEN, &young), 0);
@@ -470,7 +470,7 @@ static void zap_and_age(void **state)
                                       (struct model_access){ .what = MODEL_R, .user = true },
                                       &x) == MODEL_FAULT_TRANSLATION,
                   "used-after-zap\n");
-        assert_int_equal(a->s.pt.tables, 0);
+        assert_int_equal(tp_count(&a->s.pt).tables, 0);
         write_page(0, 700);
         /* Neighbours: the aligned 64K around, as far as they are of the same kind. */
         assert_int_equal(ts_convert(&t, 1030, 1, true, GMEM_KEEP), 0);
