@@ -80,6 +80,30 @@ uint64_t binding_cap(const struct binding *b)
     return cap;
 }
 
+bool binding_block(const struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
+{
+    const struct gmem *gm = b->f.gm;
+    uint64_t n = size >> PAGE_SHIFT;
+    uint32_t seq;
+
+    if (page < b->first || page - b->first > b->n || n > b->n - (page - b->first)) {
+        return false;
+    }
+    uint64_t pa = gmem_frame(gm, page);
+    const uint64_t *chunks = gmem_state(gm, page) == GMEM_SHARED ? gm->shared : gm->priv;
+
+    if (((ia | pa) & (size - 1)) != 0 || !gmem_read_begin(gm, page, n, &seq) ||
+        !gmem_uniform(gm, page, n, b->view == VIEW_GUEST)) {
+        return false;
+    }
+    for (uint64_t k = page / CHUNK_PAGES; k < (page + n) / CHUNK_PAGES; k++) {
+        if (chunks[k] != pa + ((k - page / CHUNK_PAGES) << CHUNK_SHIFT)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- filling ---- */
 
 /* Same frames for the guest: private and shared in place do not differ. */

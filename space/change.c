@@ -150,19 +150,9 @@ static void change_cancel(struct follower *f, const struct gmem_change *c)
 /* A leaf that may not be cut goes as a whole; its other pages are out until gain. */
 static void widen(struct binding *b, struct piece *p)
 {
-    struct space *s = b->space;
-    struct pt_leaf lo = { 0 }, hi = { 0 };
-    uint64_t last = p->ia + (p->len - 1);
-    uint64_t from = p->ia;
+    uint64_t last = p->ia + (p->len - 1), from = p->ia;
 
-    (void)pt_lookup(&s->pt, from, &lo);
-    (void)pt_lookup(&s->pt, last, &hi);
-    if (lo.present && lo.ia < from) {
-        from = lo.ia;
-    }
-    if (hi.present && hi.last > last) {
-        last = hi.last;
-    }
+    space_widen(b->space, &from, &last);
     if (!b->busy) {
         b->busy = true;
         b->busy_ia = from;
@@ -341,27 +331,6 @@ static bool merge_by_break(struct binding *b, uint64_t page, uint64_t ia, uint64
     return true;
 }
 
-/* Does one leaf of this size stand, or fit, at page: alignment, frames in one run, no border? */
-static bool block_fits(const struct binding *b, uint64_t page, uint64_t ia, uint64_t size)
-{
-    const struct gmem *gm = b->f.gm;
-    uint64_t n = size >> PAGE_SHIFT;
-    uint64_t pa = gmem_frame(gm, page);
-
-    if (((ia | pa) & (size - 1)) != 0 || page < b->first || page - b->first > b->n ||
-        n > b->n - (page - b->first) || !gmem_uniform(gm, page, n, b->view == VIEW_GUEST)) {
-        return false;
-    }
-    const uint64_t *chunks = gmem_state(gm, page) == GMEM_SHARED ? gm->shared : gm->priv;
-
-    for (uint64_t k = page / CHUNK_PAGES; k < (page + n) / CHUNK_PAGES; k++) {
-        if (chunks[k] != pa + ((k - page / CHUNK_PAGES) << CHUNK_SHIFT)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Merge the block of this size at page, if it is uniform. Lock held alone. */
 static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t size,
                         struct pt_pool *pool)
@@ -369,12 +338,10 @@ static bool merge_block(struct binding *b, uint64_t page, uint64_t ia, uint64_t 
     struct space *s = b->space;
     struct pt_gather g;
     struct pt_leaf leaf;
-    uint32_t seq;
 
     /* Another change in the block has pages out, or will look at what is in: it merges afterwards. One
      * that begins from here on waits for the lock. */
-    if (!space_leaf_ok(s, size) || space_logged(s, ia) || !block_fits(b, page, ia, size) ||
-        !gmem_read_begin(b->f.gm, page, size >> PAGE_SHIFT, &seq)) {
+    if (!space_leaf_ok(s, size) || space_logged(s, ia) || !binding_block(b, page, ia, size)) {
         return false;
     }
     if (pt_lookup(&s->pt, ia, &leaf) != 0 || !leaf.present) {

@@ -16,30 +16,12 @@
 static bool large_ok(const struct binding *b, uint64_t ia, uint64_t page, uint64_t size,
                      uint64_t *first)
 {
-    const struct gmem *gm = b->f.gm;
-    uint64_t n = size >> PAGE_SHIFT;
     uint64_t back = (ia & (size - 1)) >> PAGE_SHIFT;
-    uint32_t seq;
 
-    if (!space_leaf_ok(b->space, size) || space_logged(b->space, ia) ||
-        (binding_cap(b) != 0 && size > binding_cap(b)) || page < b->first + back ||
-        page - back - b->first > b->n || n > b->n - (page - back - b->first)) {
-        return false;
-    }
     *first = page - back;
-    uint64_t pa = gmem_frame(gm, *first);
-    const uint64_t *chunks = gmem_state(gm, *first) == GMEM_SHARED ? gm->shared : gm->priv;
-
-    if ((pa & (size - 1)) != 0 || !gmem_read_begin(gm, *first, n, &seq) ||
-        !gmem_uniform(gm, *first, n, b->view == VIEW_GUEST)) {
-        return false;
-    }
-    for (uint64_t k = *first / CHUNK_PAGES; k < (*first + n) / CHUNK_PAGES; k++) {
-        if (chunks[k] != pa + ((k - *first / CHUNK_PAGES) << CHUNK_SHIFT)) {
-            return false;
-        }
-    }
-    return true;
+    return space_leaf_ok(b->space, size) && !space_logged(b->space, ia) &&
+           (binding_cap(b) == 0 || size <= binding_cap(b)) && page >= b->first + back &&
+           binding_block(b, *first, ia & ~(size - 1), size);
 }
 
 /*
@@ -174,13 +156,15 @@ int space_fill(struct space *s, uint64_t ia, uint32_t access, bool hint)
         }
         __atomic_add_fetch(&s->faults, 1, __ATOMIC_RELAXED);
     }
+    const struct space_log_ops *log = s->log.ops;
+
     space_share_unlock(s);
     frame_tables_release(&pool);
     if (gm != NULL && hint) {
         gmem_hint(gm, &hit->f, page);
     }
     if (err == PROTECTED) {
-        err = space_log_write(s, ia, access);
+        err = log->write(s, ia, access);
     }
     return err;
 }

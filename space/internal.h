@@ -68,14 +68,38 @@ static inline bool space_log_crossed(const struct space *s, uint64_t ia, uint64_
     return s->log.kind != SPACE_LOG_OFF && ia <= s->log.last && last >= s->log.ia &&
            (ia < s->log.ia || last > s->log.last);
 }
-/* Log the range, as far as there is a log. */
-void space_log_mark(struct space *s, uint64_t ia, uint64_t last);
-/* What hardware marked dirty goes into the log, whole leaves; the entries are clean then. */
-void space_log_collect(struct space *s, uint64_t ia, uint64_t last, struct pt_gather *g);
+/* Called through a table, so that who keeps no log need not link it. Lock held alone but for write. */
+struct space_log_ops {
+    /* Log the range, as far as the log reaches. */
+    void (*mark)(struct space *s, uint64_t ia, uint64_t last);
+    /* What hardware marked dirty goes into the log, whole leaves; the entries are clean then. */
+    void (*collect)(struct space *s, uint64_t ia, uint64_t last, struct pt_gather *g);
+    /* A write to a page that the log protects. Takes the lock. -EAGAIN: something is in change. */
+    int (*write)(struct space *s, uint64_t ia, uint32_t access);
+};
+extern const struct space_log_ops space_log_ops;
+static inline void space_log_mark(struct space *s, uint64_t ia, uint64_t last)
+{
+    if (s->log.ops != NULL) {
+        s->log.ops->mark(s, ia, last);
+    }
+}
+static inline void space_log_collect(struct space *s, uint64_t ia, uint64_t last,
+                                     struct pt_gather *g)
+{
+    if (s->log.ops != NULL) {
+        s->log.ops->collect(s, ia, last, g);
+    }
+}
 /* The range was broken: what was dirty in it is known nowhere else. */
-void space_log_broken(struct space *s, struct pt_gather *g, uint64_t ia, uint64_t last);
-/* A write to a page that the log protects. Takes the lock. -EAGAIN: something is in change. */
-int space_log_write(struct space *s, uint64_t ia, uint32_t access);
+static inline void space_log_broken(struct space *s, struct pt_gather *g, uint64_t ia,
+                                    uint64_t last)
+{
+    if (g->dirty) {
+        space_log_mark(s, ia, last);
+        g->dirty = false;
+    }
+}
 
 /* ---- bind.c ---- */
 /* The binding that shows the guest's page at ia; NULL: none. */
@@ -85,6 +109,9 @@ bool binding_overlaps(const struct binding *b, uint64_t ia, uint64_t last);
 /* Page that stands (or would, once shared) at ia; false: not in this binding. */
 bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page);
 uint64_t binding_cap(const struct binding *b);
+/* Can one leaf of `size` at ia show the pages from `page` on as they are: inside the binding, aligned,
+ * frames in one run, no border, none in change? */
+bool binding_block(const struct binding *b, uint64_t page, uint64_t ia, uint64_t size);
 /* Map pages as the object's state says, lock held alone: -ENOMEM, -EEXIST... */
 int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool);
 uint32_t binding_need_change(const struct binding *b, uint64_t page, uint64_t n,

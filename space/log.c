@@ -133,7 +133,9 @@ static int start_locked(struct space *s, const struct space_log *want)
 int space_log_start(struct space *s, enum space_log_kind kind, uint64_t ia, uint64_t len,
                     uint64_t *bits)
 {
-    struct space_log want = { .kind = kind, .ia = ia, .last = ia + (len - 1), .bits = bits };
+    struct space_log want = {
+        .kind = kind, .ia = ia, .last = ia + (len - 1), .bits = bits, .ops = &space_log_ops
+    };
 
     if (kind < SPACE_LOG_AHEAD || kind > SPACE_LOG_DIRTY_BIT ||
         (bits == NULL) != (kind == SPACE_LOG_AHEAD) || len == 0 ||

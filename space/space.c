@@ -256,12 +256,10 @@ void space_widen(const struct space *s, uint64_t *ia, uint64_t *last)
 /* If not, no table is needed, and nothing can fail. */
 bool space_crossed(const struct space *s, uint64_t ia, uint64_t len)
 {
-    struct pt_leaf lo = { 0 }, hi = { 0 };
-    uint64_t last = ia + (len - 1);
+    uint64_t from = ia, to = ia + (len - 1);
 
-    (void)pt_lookup(&s->pt, ia, &lo);
-    (void)pt_lookup(&s->pt, last, &hi);
-    return (lo.present && lo.ia != ia) || (hi.present && hi.last != last);
+    space_widen(s, &from, &to);
+    return from != ia || to != ia + (len - 1);
 }
 
 /* Tables for both ends of a cut, if there is one. Lock held alone. */
@@ -425,21 +423,4 @@ void space_count(struct space *s, struct pt_counts *n)
     (void)pt_count(&s->pt, n);
     space_share_unlock(s);
     n->tables += s->pt.root_pages;
-}
-
-uint64_t space_tables(struct space *s)
-{
-    struct pt_counts now;
-
-    space_count(s, &now);
-    space_share_lock(s);
-    uint64_t n = now.tables;
-
-    for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
-        for (unsigned k = 0; k < GMEM_CHANGES; k++) {
-            n += s->binding[i].change[k].reserve.count;
-        }
-    }
-    space_share_unlock(s);
-    return n;
 }

@@ -5,7 +5,7 @@
  */
 #include "space/internal.h"
 
-void space_log_mark(struct space *s, uint64_t ia, uint64_t last)
+static void mark(struct space *s, uint64_t ia, uint64_t last)
 {
     struct space_log *l = &s->log;
 
@@ -28,7 +28,7 @@ void space_log_mark(struct space *s, uint64_t ia, uint64_t last)
     }
 }
 
-void space_log_collect(struct space *s, uint64_t ia, uint64_t last, struct pt_gather *g)
+static void collect(struct space *s, uint64_t ia, uint64_t last, struct pt_gather *g)
 {
     struct space_log *l = &s->log;
 
@@ -42,14 +42,6 @@ void space_log_collect(struct space *s, uint64_t ia, uint64_t last, struct pt_ga
     if (pt_dirty_read_clear(&s->pt, ia, last - ia + 1, l->bits + (ia - l->ia) / SPACE_LOG_BLOCK,
                             PAGE_SIZE, g) != 0) {
         port_panic("space: a leaf crosses the end of a log");
-    }
-}
-
-void space_log_broken(struct space *s, struct pt_gather *g, uint64_t ia, uint64_t last)
-{
-    if (g->dirty) {
-        space_log_mark(s, ia, last);
-        g->dirty = false;
     }
 }
 
@@ -98,7 +90,7 @@ static int write_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
         return err;
     }
     pt_gather_init(&g);
-    space_log_mark(s, ia, ia);
+    mark(s, ia, ia);
     s->write_faults++;
     err = pt_protect(&s->pt, ia, PAGE_SIZE, b->prot, &g);
     /* A CPU that has the read-only leaf cached would fault again and again. */
@@ -106,7 +98,7 @@ static int write_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
     return err;
 }
 
-int space_log_write(struct space *s, uint64_t ia, uint32_t access)
+static int log_write(struct space *s, uint64_t ia, uint32_t access)
 {
     struct pt_pool pool = { 0 };
 
@@ -119,3 +111,5 @@ int space_log_write(struct space *s, uint64_t ia, uint32_t access)
     frame_tables_release(&pool);
     return err;
 }
+
+const struct space_log_ops space_log_ops = { .mark = mark, .collect = collect, .write = log_write };
