@@ -68,6 +68,17 @@ struct model_live *model_live_new(const struct model_live_cfg *cfg)
     return live;
 }
 
+enum model_verdict model_live_root(struct model_live *live, const struct model_walk_cfg *walk)
+{
+    struct model_store none = { .entry = walk->root };
+    struct live_change c = { .live = live, .store = &none, .level = walk->start_level };
+
+    pthread_mutex_lock(&live->lock);
+    live_reroot(&c, walk);
+    pthread_mutex_unlock(&live->lock);
+    return c.verdict;
+}
+
 void model_live_free(struct model_live *live)
 {
     if (!live)

@@ -60,6 +60,15 @@ void model_live_on_violation(struct model_live *live, model_live_log *log, void 
 /* One store. MODEL_V_OK, or the first rule that it breaks. */
 enum model_verdict model_live_store(struct model_live *live, const struct model_store *store);
 
+/*
+ * The walkers are given another root, which the old one is a table of: AMD v1 tables grow by a new
+ * table whose first entry points to the old root, and another mode in the device table entry. `walk`
+ * differs in root, start_level and ia_bits alone. Report it before the walkers can see it. Each
+ * address must go on as it was: TABLE_DIFFERS, TABLE_NOT_FILLED, DATA_AS_TABLE; TABLE_FREED_LIVE if
+ * the new tree does not hold the old root.
+ */
+enum model_verdict model_live_root(struct model_live *live, const struct model_walk_cfg *walk);
+
 /* The operation under way may make [ia, ia + len) non-present; len 0: nothing. Adds up until
  * model_live_scope_clear(). Without `strict`, an empty scope list means "everywhere". */
 void model_live_scope(struct model_live *live, uint64_t ia, uint64_t len);

@@ -53,6 +53,8 @@ void live_violation(struct live_change *c, enum model_verdict v);
 void live_judge(struct live_change *c, bool linked);
 /* The table at pa and all below become live, with their contents as they are now. */
 void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, int level);
+/* The tree at live->cfg.walk is to be found at another root from now on. */
+void live_reroot(struct live_change *c, const struct model_walk_cfg *walk);
 /* How many entries the table has that walkers can reach: fewer in a small root. */
 unsigned live_entries(const struct model_live *live, uint64_t table);
 uint64_t live_read(const struct model_live *live, uint64_t pa);

@@ -336,12 +336,13 @@ static void look_below(struct live_change *c, uint64_t ia, struct model_desc *d,
 {
     const struct model_live *live = c->live;
     const struct model_walk_cfg *walk = &live->cfg.walk;
-    uint8_t limit = c->now.limit;
+    uint8_t limit = MODEL_RWX_ALL;
     int level = c->level;
 
-    for (*d = c->now; d->kind == MODEL_DESC_TABLE; limit &= d->limit) {
+    for (*d = c->now; d->kind == MODEL_DESC_TABLE;) {
         uint64_t index;
 
+        limit &= d->limit;
         level = d->next_level;
         index = ia >> walk->fmt->shift(walk, level) & (live->entries - 1);
         live_decode(live, level, live_read(live, d->pa + index * 8), d);
@@ -462,4 +463,61 @@ void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, int level)
     struct branch b = { pa, ia, level, level, MODEL_RWX_ALL, false };
 
     visit(c, &coming, &b);
+}
+
+static bool rooted_leaf(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
+{
+    struct model_desc d;
+    struct model_leaf now;
+
+    look_below(c, ia, &d, &now);
+    if (d.kind == MODEL_DESC_INVALID)
+        live_violation(c, MODEL_V_TABLE_NOT_FILLED);
+    else if (now.oa - now.ia != leaf->oa - leaf->ia || now.shift != leaf->shift ||
+             now.attr != leaf->attr || now.perms != leaf->perms)
+        live_violation(c, MODEL_V_TABLE_DIFFERS);
+    return false;
+}
+
+/* Where the old root is in the new tree. */
+static void find_root(struct live_change *c, const struct branch *b)
+{
+    struct live_table *t = live_table_find(&c->live->set, b->pa);
+
+    link_table(c, b);
+    if (!t || !t->root)
+        return;
+    t->root = false;
+    t->parent = (int8_t)b->parent;
+}
+
+void live_reroot(struct live_change *c, const struct model_walk_cfg *walk)
+{
+    static const struct visit was = { rooted_leaf, NULL, NULL };
+    static const struct visit is = { check_make, NULL, find_root };
+    struct model_live *live = c->live;
+    struct branch old = {
+        live->cfg.walk.root, 0,    live->cfg.walk.start_level, live->cfg.walk.start_level,
+        MODEL_RWX_ALL,       false
+    };
+    struct branch new = {
+        walk->root, 0, walk->start_level, walk->start_level, MODEL_RWX_ALL, false
+    };
+    struct live_table *t;
+
+    c->now = (struct model_desc){ .kind = MODEL_DESC_TABLE,
+                                  .pa = walk->root,
+                                  .next_level = walk->start_level,
+                                  .limit = MODEL_RWX_ALL };
+    visit(c, &was, &old);
+    live->cfg.walk = live->ctx.walk = *walk;
+    visit(c, &is, &new);
+    t = live_table_find(&live->set, old.pa);
+    if (t && t->root) {
+        live_violation(c, MODEL_V_TABLE_FREED_LIVE);
+        t->root = false;
+    }
+    t = live_table_find(&live->set, new.pa);
+    if (t)
+        t->root = true;
 }

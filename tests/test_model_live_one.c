@@ -181,6 +181,24 @@ static void x86_changes_a_size(void **state)
     IS(put(&c, e, t), TABLE_NOT_FILLED);
     close_court(&c);
 
+    /* Another table in place of one: rights count, with a size that changes, those of all levels. */
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        uint64_t upper, big;
+
+        open_x86(&c, false);
+        e = lm_entry(&c.m, IA, 2);
+        upper = lm_entry(&c.m, IA, 1);
+        OK(put(&c, e, OA | X86 | X86_PS));
+        big = lm_new_table(&c.m);
+        t = x86_table(&c, OA, wrong ? X86 & ~X86_RW : X86);
+        lm_set(&c.m, big + 8, t);
+        if (wrong)
+            IS(put(&c, upper, big | X86), TABLE_DIFFERS);
+        else
+            OK(put(&c, upper, big | X86));
+        close_court(&c);
+    }
+
     /* By break and make, with the invalidation between. */
     open_x86(&c, false);
     e = lm_entry(&c.m, IA, 2);
@@ -461,6 +479,61 @@ static void amd_skips_levels(void **state)
     close_court(&c);
 }
 
+/* The tree grows upward: a new root above the old one. */
+static void amd_grows(void **state)
+{
+    struct model_walk_cfg amd = {
+        .fmt = &model_amdv1, .stage = 2, .ia_bits = 21, .oa_bits = 48, .start_level = 3
+    };
+
+    (void)state;
+    for (unsigned wrong = 0; wrong < 5; wrong++) {
+        struct court c;
+        struct model_walk_cfg more = amd;
+        uint64_t top, other;
+
+        lm_start(&c.m, &amd);
+        lm_set(&c.m, LM_TABLES + 8, OA | AMD);
+        open_court(&c);
+        top = lm_new_table(&c.m);
+        other = lm_new_table(&c.m);
+        more.root = top;
+        more.ia_bits = 48;
+        more.start_level = 0;
+        lm_set(&c.m, top, LM_TABLES | AMD | 1 << 9); /* straight to level 1 */
+        if (wrong == 1)
+            lm_set(&c.m, top, 0);
+        if (wrong == 2)
+            lm_set(&c.m, top, LM_TABLES | (AMD & ~((uint64_t)1 << 62)) | 1 << 9);
+        if (wrong == 3)
+            lm_set(&c.m, top, other | AMD | 1 << 9);
+        if (wrong == 4) { /* the same translations, but another table */
+            lm_set(&c.m, top, other | AMD | 1 << 9);
+            lm_set(&c.m, other + 8, OA | AMD);
+        }
+        switch (wrong) {
+        case 0:
+            OK(model_live_root(c.live, &more));
+            assert_int_equal(model_live_tables(c.live), 2);
+            OK(put(&c, LM_TABLES + 16, (OA + LM_4K) | AMD)); /* the old root is a table like any */
+            OK(put(&c, top, 0));
+            IS(model_live_table_free(c.live, LM_TABLES), TABLE_FREED_EARLY);
+            IS(model_live_table_free(c.live, top), TABLE_FREED_LIVE);
+            break;
+        case 2:
+            IS(model_live_root(c.live, &more), TABLE_DIFFERS); /* rights are lost above */
+            break;
+        case 4:
+            IS(model_live_root(c.live, &more), TABLE_FREED_LIVE);
+            break;
+        default:
+            IS(model_live_root(c.live, &more), TABLE_NOT_FILLED);
+            break;
+        }
+        close_court(&c);
+    }
+}
+
 static void riscv_harts_and_iommus(void **state)
 {
     struct model_walk_cfg sv39 = { .fmt = &model_riscv,
@@ -514,6 +587,7 @@ int main(void)
         cmocka_unit_test(tables_wait_for_what_reaches_pointers),
         cmocka_unit_test(leaves_of_several_entries),
         cmocka_unit_test(amd_skips_levels),
+        cmocka_unit_test(amd_grows),
         cmocka_unit_test(riscv_harts_and_iommus),
     };
 
