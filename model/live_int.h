@@ -41,7 +41,7 @@ struct live_change {
     struct model_live *live;
     const struct model_store *store;
     uint64_t ia;
-    int8_t level;
+    int16_t level;
     enum model_verdict verdict; /* the first rule broken */
     struct model_desc old, now;
     struct model_leaf old_leaf, new_leaf;

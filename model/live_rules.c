@@ -468,7 +468,7 @@ void live_link_tree(struct live_change *c, uint64_t pa, uint64_t ia, int level)
 static bool rooted_leaf(struct live_change *c, const struct model_leaf *leaf, uint64_t ia)
 {
     struct model_desc d;
-    struct model_leaf now;
+    struct model_leaf now = { 0 };
 
     look_below(c, ia, &d, &now);
     if (d.kind == MODEL_DESC_INVALID)
@@ -488,7 +488,7 @@ static void find_root(struct live_change *c, const struct branch *b)
     if (!t || !t->root)
         return;
     t->root = false;
-    t->parent = (int8_t)b->parent;
+    t->parent = (int16_t)b->parent;
 }
 
 void live_reroot(struct live_change *c, const struct model_walk_cfg *walk)

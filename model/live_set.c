@@ -70,8 +70,8 @@ struct live_table *live_table_add(struct live_set *set, uint64_t pa, uint64_t ia
 
     t->pa = pa;
     t->ia = ia;
-    t->level = (int8_t)level;
-    t->parent = (int8_t)parent;
+    t->level = (int16_t)level;
+    t->parent = (int16_t)parent;
     t->linked = true;
     t->next = *b;
     *b = t;

@@ -24,7 +24,7 @@ struct live_stale {
 struct live_table {
     uint64_t pa, ia;
     struct live_table *next; /* same hash */
-    int8_t level, parent;    /* of its entries; of the entry that points to it */
+    int16_t level, parent;   /* of its entries; of the entry that points to it */
     uint8_t pending;         /* agents that may still hold a pointer to an unlinked one */
     bool root, linked;
     enum model_verdict spared;

@@ -117,7 +117,7 @@ struct model_key {
     uint64_t ia;
     uint16_t vmid, asid;
     uint8_t stage, shift; /* log2 of what it covers */
-    int8_t level;         /* of the descriptor */
+    int16_t level;        /* of the descriptor */
     bool table, global;
 };
 
@@ -134,9 +134,9 @@ struct model_tlb_entry {
     uint32_t attr;
     uint32_t next;
     enum model_memtype memtype;
-    uint8_t perms;     /* table: what is left for entries below */
-    uint8_t span;      /* leaf: log2 of all of it; the key may be of one entry of several */
-    int8_t next_level; /* table: of the next table */
+    uint8_t perms;      /* table: what is left for entries below */
+    uint8_t span;       /* leaf: log2 of all of it; the key may be of one entry of several */
+    int16_t next_level; /* table: of the next table */
     bool clean, dirty, contig;
     enum model_verdict spared; /* why the last invalidation of its address left it, or OK */
 };

@@ -10,7 +10,7 @@ enum { WALK_FETCH, WALK_UPDATE, WALK_DONE };
 static bool finish(struct model_walk *w, enum model_fault fault, int level)
 {
     w->out.fault = fault;
-    w->out.level = (int8_t)level;
+    w->out.level = (int16_t)level;
     w->state = WALK_DONE;
     return true;
 }
@@ -67,7 +67,7 @@ void model_walk_resume(struct model_walk *w, const struct model_walk_cfg *cfg,
     w->out.ia = ia;
     w->first_table = table;
     w->first_gen = gen;
-    w->first_level = (int8_t)level;
+    w->first_level = (int16_t)level;
     w->first_limit = limit;
     rewind_walk(w);
     if (cfg->fmt->check(cfg) != NULL) {
@@ -101,7 +101,7 @@ struct model_leaf model_leaf_of(const struct model_walk_cfg *cfg, const struct m
         .shift = span,
         .entry_shift = d->shift < span ? d->shift : span,
         .perms = d->perms,
-        .level = (int8_t)level,
+        .level = (int16_t)level,
         .global = d->global,
         .nt = d->nt,
         .clean = d->clean,

@@ -83,7 +83,7 @@ struct model_walk_cfg {
     uint8_t stage;       /* 1 or 2 */
     uint8_t ia_bits;     /* size of the input address; with `canonical` including its sign */
     uint8_t oa_bits;     /* effective output size */
-    int8_t start_level;  /* may imply concatenated start tables */
+    int16_t start_level; /* may imply concatenated start tables */
     uint8_t granule;     /* Arm: log2 of the smallest page, 12, 14 or 16; 0: 12 */
     bool ds;             /* Arm: TCR.DS or VTCR.DS, 4K and 16K */
     uint8_t bbm;         /* 0..2: level 1 recognises nT (a leaf with nT is not cached) */
@@ -141,7 +141,7 @@ struct model_desc {
     uint8_t span_shift; /* leaf: log2 of the set of entries that make it, = shift without one */
     uint8_t perms;      /* leaf: MODEL_R..; writable-clean counts as writable */
     uint8_t limit;      /* table: permissions that entries below can have at most */
-    int8_t
+    int16_t
         next_level; /* table: of the next table; formats that skip levels: not always level + 1 */
     bool whole;  /* leaf: the set is one leaf by definition, not only for walkers with cfg.contig */
     bool af;     /* a table without it: hardware sets it on the way */
@@ -159,7 +159,7 @@ struct model_step {
     uint64_t entry; /* the descriptor's address */
     uint64_t raw;
     uint32_t gen; /* the table page's generation, 0 if unknown */
-    int8_t level;
+    int16_t level;
     uint8_t limit; /* permissions left by the levels above */
     bool global;   /* a level above said so for all below */
 };
@@ -177,7 +177,7 @@ struct model_xlat {
         leaf_oa; /* first addresses of the leaf (of its contiguous set if cached so) */
     uint32_t attr;
     enum model_memtype memtype;
-    int8_t level;        /* of the last descriptor, or of the fault */
+    int16_t level;       /* of the last descriptor, or of the fault */
     uint8_t shift;       /* log2 of the leaf's size */
     uint8_t entry_shift; /* of what one of its entries covers: less for a leaf of several entries */
     uint8_t perms;       /* table limits applied */
@@ -198,7 +198,7 @@ struct model_walk {
     struct model_xlat out;
     uint64_t table, update;
     uint32_t gen;
-    int8_t level;
+    int16_t level;
     uint8_t limit;
     uint8_t state;
     unsigned restarts;
@@ -207,7 +207,7 @@ struct model_walk {
     /* where to go back to when a hardware update loses its race */
     uint64_t first_table;
     uint32_t first_gen;
-    int8_t first_level;
+    int16_t first_level;
     uint8_t first_limit;
     bool first_global;
 };
@@ -218,7 +218,7 @@ struct model_leaf {
     uint32_t attr;
     uint8_t shift, entry_shift; /* of the whole leaf; of one of its entries */
     uint8_t perms;
-    int8_t level;
+    int16_t level;
     bool global, nt, clean, dirty, writable;
 };
 

@@ -131,7 +131,7 @@ static void v1_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw,
     out->kind = MODEL_DESC_TABLE;
     out->pa = raw & V1_ADDRESS;
     out->limit = rights(raw);
-    out->next_level = (int8_t)(4 - (int)next);
+    out->next_level = (int16_t)(4 - (int)next);
     out->reserved = (raw & V1_TABLE_RSVD) || out->pa >> cfg->oa_bits != 0;
     if (next >= v1_level(level)) {
         out->reserved = true; /* upward, or in a circle */

@@ -326,7 +326,7 @@ static void table(const struct model_walk_cfg *cfg, int level, uint64_t raw, str
     out->kind = MODEL_DESC_TABLE;
     out->pa = address(cfg, raw, granule(cfg));
     out->limit = MODEL_RWX_ALL;
-    out->next_level = (int8_t)(level + 1);
+    out->next_level = (int16_t)(level + 1);
     out->af = true; /* no flag in table descriptors */
     out->reserved =
         (raw & address_res0(cfg, granule(cfg))) || (cfg->stage == 2 && (raw & S2_TABLE_RES0));

@@ -117,7 +117,7 @@ static void ept_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw
         out->kind = MODEL_DESC_TABLE;
         out->pa = raw & EPT_ADDRESS;
         out->limit = rights(cfg, raw);
-        out->next_level = (int8_t)(level + 1);
+        out->next_level = (int16_t)(level + 1);
         out->reserved |= (raw & EPT_TABLE_RSVD) || (level < 1 && (raw & EPT_PS));
         return;
     }

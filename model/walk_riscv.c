@@ -123,7 +123,7 @@ static void riscv_decode(const struct model_walk_cfg *cfg, int level, uint64_t r
         out->kind = MODEL_DESC_TABLE;
         out->pa = (raw & PTE_PPN) << 2;
         out->limit = MODEL_RWX_ALL;
-        out->next_level = (int8_t)(level + 1);
+        out->next_level = (int16_t)(level + 1);
         out->af = true; /* A, D and U are reserved in a pointer */
         out->global = cfg->stage == 1 && (raw & PTE_G);
         out->reserved |= (raw & (PTE_N | PTE_PBMT | PTE_U | PTE_A | PTE_D)) != 0;

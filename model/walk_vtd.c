@@ -86,7 +86,7 @@ static void vtd_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw
         out->kind = MODEL_DESC_TABLE;
         out->pa = raw & SS_ADDRESS;
         out->limit = rights(raw);
-        out->next_level = (int8_t)(level + 1);
+        out->next_level = (int16_t)(level + 1);
         out->reserved |= (raw & SS_SNP) || out->pa >> cfg->oa_bits;
         return;
     }

@@ -127,7 +127,7 @@ static void x86_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw
     out->kind = MODEL_DESC_TABLE;
     out->pa = raw & PTE_ADDRESS;
     out->limit = rights(raw);
-    out->next_level = (int8_t)(level + 1);
+    out->next_level = (int16_t)(level + 1);
 }
 
 static uint64_t x86_set_af(const struct model_walk_cfg *cfg, uint64_t raw)

@@ -42,7 +42,7 @@ void lm_init(struct lm *m, uint8_t stage, uint8_t ia_bits, uint8_t start_level)
         .stage = stage,
         .ia_bits = ia_bits,
         .oa_bits = 48,
-        .start_level = (int8_t)start_level,
+        .start_level = (int16_t)start_level,
         .bbm = 2,
         .xnx = true,
         .two_priv = stage == 1,

@@ -31,7 +31,7 @@ static struct model_walk_cfg mode(unsigned n)
         .stage = 2,
         .ia_bits = (uint8_t)(n == 6 ? 64 : 12 + 9 * n),
         .oa_bits = 52,
-        .start_level = (int8_t)(4 - (int)n),
+        .start_level = (int16_t)(4 - (int)n),
     };
 }
 

@@ -24,7 +24,7 @@ static struct model_walk_cfg cfg_of(uint8_t granule, uint8_t stage, uint8_t ia_b
         .stage = stage,
         .ia_bits = ia_bits,
         .oa_bits = 48,
-        .start_level = (int8_t)start,
+        .start_level = (int16_t)start,
         .bbm = 2,
         .two_priv = stage == 1,
     };

@@ -58,7 +58,7 @@ static void walks_4_and_5_levels(void **state)
     for (int level = 0; level >= -1; level--) {
         struct model_walk_cfg c = ept_48;
 
-        c.start_level = (int8_t)level;
+        c.start_level = (int16_t)level;
         c.ia_bits = level == 0 ? 48 : 57;
         start(&m, &c);
         lm_map(&m, 0x40000000, 1, 0x3f80000000 | RWX | PS | WB);

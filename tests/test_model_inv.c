@@ -21,7 +21,7 @@ static struct model_key key(uint8_t stage, uint64_t ia, uint8_t shift, bool tabl
         .asid = stage == MODEL_STAGE_1 ? ASID : 0,
         .stage = stage,
         .shift = shift,
-        .level = (int8_t)(3 - (shift - 12) / 9),
+        .level = (int16_t)(3 - (shift - 12) / 9),
         .table = table,
     };
 }

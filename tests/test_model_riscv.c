@@ -41,7 +41,7 @@ static struct model_walk_cfg sv(unsigned levels, uint8_t stage)
         .stage = stage,
         .ia_bits = (uint8_t)(12 + 9 * levels + (stage == 2 ? 2 : 0)),
         .oa_bits = 56,
-        .start_level = (int8_t)(4 - (int)levels),
+        .start_level = (int16_t)(4 - (int)levels),
         .canonical = stage == 1,
         .svnapot = true,
         .svpbmt = true,

@@ -44,7 +44,7 @@ static void walks_3_4_and_5_levels(void **state)
 
     (void)state;
     for (int level = 1; level >= -1; level--) {
-        c.start_level = (int8_t)level;
+        c.start_level = (int16_t)level;
         c.ia_bits = (uint8_t)(39 + 9 * (1 - level));
         start(&m, &c);
         lm_map(&m, 0x40000000, 1, 0x3f80000000 | R | W | PS);
