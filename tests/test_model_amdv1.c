@@ -263,6 +263,33 @@ static void marks_one_entry_of_several(void **state)
     lm_destroy(&m);
 }
 
+/* Bits that change nothing but rights, flags and software's notes; extremes. */
+static void knows_masks_and_limits(void **state)
+{
+    struct model_walk_cfg c = mode(1);
+    struct lm m;
+    struct model_xlat x;
+
+    (void)state;
+    assert_int_equal(model_amdv1.live_mask(&c), 0xe0000000000001fe);
+    assert_true(model_amdv1.one_store);
+    assert_int_equal(model_amdv1.set_shift(&c, 3), 20);
+    assert_int_equal(model_amdv1.set_shift(&c, -2), 57);
+    c.oa_bits = 32;
+    assert_null(model_amdv1.check(&c));
+    start(&m, &c);
+    lm_set(&m, LM_TABLES, ((uint64_t)1 << 32) | LEAF);
+    LM_WALK(&m, 0, rd, MODEL_FAULT_RESERVED, 0);
+    m.ctx.walk.oa_bits = 52;
+    lm_set(&m, LM_TABLES, 0xffffffffff000 | LEAF | D);
+    LM_WALK(&m, 0xabc, rd, MODEL_OK, 0xffffffffffabc);
+    assert_false(x.dirty);
+    assert_true(x.global);
+    assert_int_equal(x.memtype, MODEL_MT_AS_S1);
+    assert_int_equal(x.perms, MODEL_RWX_ALL);
+    lm_destroy(&m);
+}
+
 static void refuses_bad_configurations(void **state)
 {
     struct model_walk_cfg good = mode(3), c;
@@ -298,6 +325,7 @@ int main(void)
         cmocka_unit_test(faults_on_reserved_encodings),
         cmocka_unit_test(sets_flags_where_enabled),
         cmocka_unit_test(marks_one_entry_of_several),
+        cmocka_unit_test(knows_masks_and_limits),
         cmocka_unit_test(refuses_bad_configurations),
     };
 

@@ -199,6 +199,29 @@ static void sets_flags_where_enabled(void **state)
     }
 }
 
+/* Bits that change nothing but rights, flags and software's notes; hardware's own; extremes. */
+static void knows_masks_and_limits(void **state)
+{
+    struct model_walk_cfg c = ept_48;
+    struct lm m;
+    struct model_xlat x;
+
+    (void)state;
+    assert_int_equal(model_ept.live_mask(&c), 0xfff0000000000f07);
+    assert_true(model_ept.one_store);
+    c.oa_bits = 32;
+    assert_null(model_ept.check(&c));
+    c.oa_bits = 52;
+    c.ha = c.hd = false;
+    start(&m, &c);
+    lm_map(&m, 0, 3, 0xfffffffffe000 | R | D | WB);
+    LM_WALK(&m, 0xabc, rd, MODEL_OK, 0xfffffffffeabc);
+    assert_false(x.dirty);
+    assert_true(x.global);
+    assert_int_equal(x.attr, WB);
+    lm_destroy(&m);
+}
+
 static void refuses_bad_configurations(void **state)
 {
     struct model_walk_cfg c;
@@ -228,6 +251,7 @@ int main(void)
         cmocka_unit_test(takes_rights_of_every_level),
         cmocka_unit_test(faults_on_misconfigurations),
         cmocka_unit_test(sets_flags_where_enabled),
+        cmocka_unit_test(knows_masks_and_limits),
         cmocka_unit_test(refuses_bad_configurations),
     };
 

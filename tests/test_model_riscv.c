@@ -267,6 +267,36 @@ static void inherits_globalness(void **state)
     lm_destroy(&m);
 }
 
+/* Bits that change nothing but rights, flags and software's notes; hardware's own; extremes. */
+static void knows_masks_and_limits(void **state)
+{
+    struct model_walk_cfg c = sv(3, 2);
+    struct lm m;
+    struct model_xlat x;
+
+    (void)state;
+    assert_int_equal(model_riscv.live_mask(&c), 0x3de);
+    assert_int_equal(model_riscv.hw_mask(&c), 0xc0);
+    assert_true(model_riscv.one_store);
+    assert_int_equal(model_riscv.set_shift(&c, 3), 16);
+    assert_int_equal(model_riscv.set_shift(&c, 2), 21);
+    c.svnapot = false;
+    assert_int_equal(model_riscv.set_shift(&c, 3), 12);
+    c.oa_bits = 32;
+    assert_null(model_riscv.check(&c));
+    c.oa_bits = 56;
+    c.ha = c.hd = false;
+    start(&m, &c);
+    lm_map(&m, 0, 3, PPN(0xfffffffffff000) | FULL | U | PBMT(2));
+    LM_WALK(&m, 0xabc, rd, MODEL_OK, 0xfffffffffffabc);
+    assert_true(x.global);
+    assert_false(x.dirty);
+    assert_int_equal(x.memtype, MODEL_MT_DEVICE);
+    assert_int_equal(x.attr, 2);
+    assert_int_equal(x.perms, MODEL_RWX_ALL);
+    lm_destroy(&m);
+}
+
 static void refuses_bad_configurations(void **state)
 {
     struct model_walk_cfg good = sv(3, 1), c;
@@ -309,6 +339,7 @@ int main(void)
         cmocka_unit_test(faults_on_reserved_encodings),
         cmocka_unit_test(walks_napot_ranges),
         cmocka_unit_test(inherits_globalness),
+        cmocka_unit_test(knows_masks_and_limits),
         cmocka_unit_test(refuses_bad_configurations),
     };
 

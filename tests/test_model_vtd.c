@@ -165,6 +165,31 @@ static void faults_on_reserved_bits(void **state)
     lm_destroy(&m);
 }
 
+/* Bits that change nothing but rights, flags and software's notes; hardware's own; extremes. */
+static void knows_masks_and_limits(void **state)
+{
+    struct model_walk_cfg c = aw_48;
+    struct lm m;
+    struct model_xlat x;
+
+    (void)state;
+    assert_int_equal(model_vtd2.live_mask(&c), 0xfff0000000000707);
+    assert_true(model_vtd2.one_store);
+    c.oa_bits = 32;
+    assert_null(model_vtd2.check(&c));
+    c.oa_bits = 52;
+    c.ha = c.hd = false;
+    start(&m, &c);
+    lm_map(&m, 0, 3, 0xfffffffffe000 | R | D | 0x78); /* D is any bit without SSADE */
+    LM_WALK(&m, 0xabc, rd, MODEL_OK, 0xfffffffffeabc);
+    assert_false(x.dirty);
+    assert_true(x.global);
+    assert_int_equal(x.attr, 0x78); /* the memory type of nested translation */
+    assert_int_equal(x.memtype, MODEL_MT_AS_S1);
+    assert_int_equal(x.perms, MODEL_R | MODEL_X | (MODEL_R | MODEL_X) << MODEL_USER_SHIFT);
+    lm_destroy(&m);
+}
+
 static void refuses_bad_configurations(void **state)
 {
     struct model_walk_cfg c;
@@ -190,9 +215,9 @@ static void refuses_bad_configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(walks_3_4_and_5_levels),     cmocka_unit_test(takes_rights_of_every_level),
-        cmocka_unit_test(sets_flags_where_enabled),   cmocka_unit_test(faults_on_reserved_bits),
-        cmocka_unit_test(refuses_bad_configurations),
+        cmocka_unit_test(walks_3_4_and_5_levels),   cmocka_unit_test(takes_rights_of_every_level),
+        cmocka_unit_test(sets_flags_where_enabled), cmocka_unit_test(faults_on_reserved_bits),
+        cmocka_unit_test(knows_masks_and_limits),   cmocka_unit_test(refuses_bad_configurations),
     };
 
     return cmocka_run_group_tests_name("model vt-d", tests, NULL, NULL);

@@ -303,6 +303,29 @@ static void knows_memory_types(void **state)
     lm_destroy(&m);
 }
 
+/* Bits that change nothing but rights, flags and software's notes; hardware's own; extremes. */
+static void knows_masks_and_limits(void **state)
+{
+    struct model_walk_cfg c = cpu_48;
+    struct lm m;
+    struct model_xlat x;
+
+    (void)state;
+    assert_int_equal(model_x86.live_mask(&c), 0xfff0000000000e66);
+    assert_int_equal(model_x86.hw_mask(&c), 0x60);
+    assert_true(model_x86.one_store);
+    c.oa_bits = 32;
+    assert_null(model_x86.check(&c));
+    c.stage = 2;
+    assert_null(model_x86.check(&c));
+    c.oa_bits = 52;
+    assert_null(model_x86.check(&c));
+    start(&m, &c);
+    lm_map(&m, 0, 3, 0xfffffffffe000 | ALL);
+    LM_WALK(&m, 0xabc, rd, MODEL_OK, 0xfffffffffeabc);
+    lm_destroy(&m);
+}
+
 static void refuses_bad_configurations(void **state)
 {
     struct model_walk_cfg c;
@@ -331,13 +354,10 @@ static void refuses_bad_configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(walks_each_leaf_size),
-        cmocka_unit_test(takes_the_sign_of_addresses),
-        cmocka_unit_test(adds_up_rights),
-        cmocka_unit_test(maintains_accessed_and_dirty),
-        cmocka_unit_test(faults_on_reserved_bits),
-        cmocka_unit_test(knows_memory_types),
-        cmocka_unit_test(refuses_bad_configurations),
+        cmocka_unit_test(walks_each_leaf_size),    cmocka_unit_test(takes_the_sign_of_addresses),
+        cmocka_unit_test(adds_up_rights),          cmocka_unit_test(maintains_accessed_and_dirty),
+        cmocka_unit_test(faults_on_reserved_bits), cmocka_unit_test(knows_memory_types),
+        cmocka_unit_test(knows_masks_and_limits),  cmocka_unit_test(refuses_bad_configurations),
     };
 
     return cmocka_run_group_tests_name("model x86", tests, NULL, NULL);
