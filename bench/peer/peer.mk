@@ -2,7 +2,7 @@
 #
 # Peers of the benchmarks: the kernel's own page tables, compiled for a process by gcc and by clang
 # behind the stand-in headers of this folder. Included by the Makefile; nothing here is built or
-# fetched unless `make bench`, `make bench-pt` `make bench-range` or `make bench-el2` is asked for.
+# fetched unless `make bench`, `make bench-pt`, `make bench-range` or `make bench-el2` is asked for.
 # PEER=none measures ours alone.
 
 PEER :=
@@ -106,6 +106,13 @@ bench-range: $(B)/hosted/bench_range
 
 bench-pt: $(B)/hosted/bench_pt
 	$(Q)$< $(BENCH)
+
+# docs/pt-*.svg anew, from this machine.
+.PHONY: bench-plots
+bench-plots: $(B)/hosted/bench_pt
+	$(Q)mkdir -p $(B)/logs
+	$(Q)$< --plot $(or $(BENCH),arm-s2-4k) >$(B)/logs/bench-plot.data
+	$(Q)for k in cost memory threads; do tools/bench-plot $$k $(B)/logs/bench-plot.data >docs/pt-$$k.svg; done
 
 # ---- the engine as EL2 has it, in instructions: a bare machine with -icount shift=0 ----
 

@@ -61,14 +61,14 @@ static void map_leaves(struct ours *o, uint64_t size)
     for (unsigned i = 0; i < N; i++) {
         uint64_t ia = (i + 1) * size;
 
-        fill_pool(o, pt_need(&o->pt, ia, size));
-        must(pt_map(&o->pt, ia, ia + SHIFT, size, o->prot, 0, &o->pool) == 0, "map");
+        fill_pool(o, pt_need(o->pt, ia, size));
+        must(pt_map(o->pt, ia, ia + SHIFT, size, o->prot, 0, &o->pool) == 0, "map");
     }
 }
 
 static void unmap_leaves(struct ours *o, uint64_t size)
 {
-    must(pt_unmap(&o->pt, size, N * size, &o->gather) == 0, "unmap");
+    must(pt_unmap(o->pt, size, N * size, &o->gather) == 0, "unmap");
     ours_sync(o);
 }
 
@@ -81,7 +81,7 @@ static uint64_t cut(struct ours *o, uint64_t size)
     fill_pool(o, 4 * N);
     start = ticks();
     for (unsigned i = 0; i < N; i++) {
-        bad |= pt_cut(&o->pt, (i + 1) * size + size / 2, size / 512, &o->pool, &o->gather);
+        bad |= pt_cut(o->pt, (i + 1) * size + size / 2, size / 512, &o->pool, &o->gather);
         ours_sync(o);
     }
     start = ticks() - start;
@@ -95,7 +95,7 @@ static uint64_t merge(struct ours *o)
     int made = 0;
 
     for (unsigned i = 0; i < N; i++) {
-        made += pt_merge(&o->pt, (i + 1) * 2 * MIB, 2 * MIB, 2 * MIB, &o->gather);
+        made += pt_merge(o->pt, (i + 1) * 2 * MIB, 2 * MIB, 2 * MIB, &o->gather);
         ours_sync(o);
     }
     start = ticks() - start;
@@ -110,9 +110,9 @@ static uint64_t replace(struct ours *o, uint64_t shift)
     int bad = 0;
 
     for (unsigned i = 0; i < PAGES; i++) {
-        bad |= pt_break(&o->pt, pages[i], PAGE_SIZE, &o->gather);
+        bad |= pt_break(o->pt, pages[i], PAGE_SIZE, &o->gather);
         ours_sync(o);
-        bad |= pt_map(&o->pt, pages[i], pages[i] + shift, PAGE_SIZE, o->prot, 0, &o->pool);
+        bad |= pt_map(o->pt, pages[i], pages[i] + shift, PAGE_SIZE, o->prot, 0, &o->pool);
     }
     start = ticks() - start;
     must(!bad, "replace");
@@ -220,8 +220,8 @@ void live_measure(struct subject *all, const char *format, unsigned rounds, unsi
     for (unsigned i = 0; i < n; i++) {
         struct ours *o = modes[i].o = modes[i].s->open(false);
 
-        fill_pool(o, pt_need(&o->pt, pages[0], PAGES * PAGE_SIZE));
-        must(pt_map(&o->pt, 100 * GIB, 100 * GIB + SHIFT, PAGES * PAGE_SIZE, o->prot, PAGE_SIZE,
+        fill_pool(o, pt_need(o->pt, pages[0], PAGES * PAGE_SIZE));
+        must(pt_map(o->pt, 100 * GIB, 100 * GIB + SHIFT, PAGES * PAGE_SIZE, o->prot, PAGE_SIZE,
                     &o->pool) == 0,
              "map");
     }

@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "live.h"
 #include "ours.h"
+#include "plot.h"
 #include "stat.h"
 #include "subject.h"
 #include "walker.h"
@@ -345,8 +346,12 @@ static void one_format(const char *format, unsigned rounds, unsigned *missed)
 static void usage(FILE *f)
 {
     fprintf(f, "usage: bench_pt [-r ROUNDS] [FORMAT]...\n"
+               "       bench_pt --plot FORMAT\n"
                "Measures our page tables beside the kernel's, in turns in one process.\n"
                "  -r ROUNDS  1 to 255, 41 unless given\n"
+               "  --plot     lines for tools/bench-plot: cost and table memory from 4K to 1 TiB, "
+               "and with\n"
+               "             two threads (takes half a minute, and 2 GiB of memory)\n"
                "Formats here:");
     for (struct subject *s = subjects; s; s = s->next) {
         bool first = true;
@@ -393,15 +398,23 @@ int main(int argc, char **argv)
         rounds = (unsigned)v;
         at = 3;
     }
-    for (int i = at; i < argc; i++) {
+    for (int i = at; i < argc && strcmp(argv[1], "--plot") != 0; i++) {
         if (!known(argv[i])) {
             fprintf(stderr, "bench_pt: no format %s here\n", argv[i]);
             usage(stderr);
             return 2;
         }
     }
-    make_addresses();
     stat_init();
+    if (argc == 3 && !strcmp(argv[1], "--plot")) {
+        if (!known(argv[2])) {
+            usage(stderr);
+            return 2;
+        }
+        plot_format(subjects, argv[2]);
+        return 0;
+    }
+    make_addresses();
     stat_print_machine();
     if (at < argc) {
         for (; at < argc; at++) {

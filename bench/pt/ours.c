@@ -19,19 +19,19 @@ __attribute__((noinline)) static void flush(const struct pt_gather *g)
 static inline int subject_map(void *t, uint64_t ia, uint64_t oa, uint64_t len)
 {
     struct ours *o = t;
-    uint32_t need = pt_need(&o->pt, ia, len);
+    uint32_t need = pt_need(o->pt, ia, len);
 
     while (o->pool.count < need) {
         pt_pool_push(&o->pool, port_pa(arena_alloc()));
     }
-    return pt_map(&o->pt, ia, oa, len, o->prot, 0, &o->pool);
+    return pt_map(o->pt, ia, oa, len, o->prot, 0, &o->pool);
 }
 
 /* The invalidation is over: the old tables go back. */
 void ours_sync(struct ours *o)
 {
     flush(&o->gather);
-    pt_gather_done(&o->pt, &o->gather);
+    pt_gather_done(o->pt, &o->gather);
     while (o->gather.freed.count > 0) {
         arena_free(port_va(pt_pool_pop(&o->gather.freed)));
     }
@@ -41,7 +41,7 @@ static inline uint64_t subject_unmap(void *t, uint64_t ia, uint64_t len)
 {
     struct ours *o = t;
 
-    if (pt_unmap(&o->pt, ia, len, &o->gather) != 0) {
+    if (pt_unmap(o->pt, ia, len, &o->gather) != 0) {
         return 0;
     }
     ours_sync(o);
@@ -53,7 +53,7 @@ static inline uint64_t subject_translate(void *t, uint64_t ia)
     struct ours *o = t;
     struct pt_leaf leaf;
 
-    if (pt_lookup(&o->pt, ia, &leaf) != 0 || !leaf.present) {
+    if (pt_lookup(o->pt, ia, &leaf) != 0 || !leaf.present) {
         return 0;
     }
     return leaf.oa + (ia - leaf.ia);
@@ -63,7 +63,7 @@ static inline int subject_dirty(void *t, uint64_t ia, uint64_t len, uint64_t *bi
 {
     struct ours *o = t;
 
-    if (pt_dirty_read_clear(&o->pt, ia, len, bitmap, PAGE_SIZE, &o->gather) != 0) {
+    if (pt_dirty_read_clear(o->pt, ia, len, bitmap, PAGE_SIZE, &o->gather) != 0) {
         return -1;
     }
     ours_sync(o);
@@ -77,10 +77,11 @@ struct ours *ours_open(const struct pt_config *cfg, uint32_t prot)
 {
     struct ours *o = calloc(1, sizeof(*o));
 
-    if (!o || pt_root_pages(cfg) != 1 || pt_init(&o->pt, cfg, port_pa(arena_alloc())) != 0) {
+    if (!o || pt_root_pages(cfg) != 1 || pt_init(&o->own, cfg, port_pa(arena_alloc())) != 0) {
         fprintf(stderr, "bench_pt: a tree of ours cannot be made\n");
         exit(1);
     }
+    o->pt = &o->own;
     o->prot = prot;
     pt_gather_init(&o->gather);
     return o;
@@ -90,13 +91,35 @@ static void close_tree(void *t)
 {
     struct ours *o = t;
 
-    pt_clear(&o->pt, &o->gather);
-    ours_sync(o);
+    if (o->pt == &o->own) {
+        pt_clear(o->pt, &o->gather);
+        ours_sync(o);
+        arena_free(port_va(o->pt->root));
+    }
     while (o->pool.count > 0) {
         arena_free(port_va(pt_pool_pop(&o->pool)));
     }
-    arena_free(port_va(o->pt.root));
     free(o);
+}
+
+/* Pool and gather are their caller's alone: a thread has its own. */
+static void *share(void *t)
+{
+    struct ours *o = calloc(1, sizeof(*o));
+
+    if (!o) {
+        perror("bench_pt");
+        exit(1);
+    }
+    *o = *(struct ours *)t;
+    o->pool = (struct pt_pool){ 0 };
+    pt_gather_init(&o->gather);
+    return o;
+}
+
+static unsigned idle(void *t)
+{
+    return ((struct ours *)t)->pool.count;
 }
 
 static uint64_t *root(void *t, int64_t *phys)
@@ -104,14 +127,14 @@ static uint64_t *root(void *t, int64_t *phys)
     struct ours *o = t;
 
     *phys = (int64_t)((uintptr_t)hosted_arena() - HOSTED_BASE);
-    return port_va(o->pt.root);
+    return port_va(o->pt->root);
 }
 
 static void empty(void *t, uint64_t ia, uint64_t len)
 {
     struct ours *o = t;
 
-    pt_break(&o->pt, ia, len, &o->gather);
+    pt_break(o->pt, ia, len, &o->gather);
     ours_sync(o);
 }
 
@@ -148,6 +171,8 @@ static void scalar(void)
                                           .open = open_##id,           \
                                           .close = close_tree,         \
                                           .root = root,                \
+                                          .share = share,              \
+                                          .idle = idle,                \
                                           .map = loop_map,             \
                                           .unmap = loop_unmap,         \
                                           .empty = empty,              \

@@ -6,7 +6,8 @@
 #include <tenon/pt.h>
 
 struct ours {
-    struct pt pt; /* first */
+    struct pt *pt;
+    struct pt own; /* *pt, unless the tree is another's: see subject.share */
     struct pt_pool pool;
     struct pt_gather gather;
     uint32_t prot;

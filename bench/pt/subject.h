@@ -27,6 +27,9 @@ struct subject {
     void *(*open)(bool track); /* an empty tree of four levels, 4K granule, 48 bits, for leaves
                                   whose dirty state hardware keeps, or plain ones */
     void (*close)(void *t);
+    void *(*share)(
+        void *t); /* the same tree for one more thread; closed apart, before it. Null: t */
+    unsigned (*idle)(void *t); /* pages that it holds for later and no table uses. Null: none */
     uint64_t *(*root)(void *t, int64_t *phys); /* start table; what to add to an address in an
                                                   entry to get a pointer */
     /* n calls, of `len` bytes at ia[i], to ia[i] + delta. 0: one of them failed. */

@@ -5,14 +5,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "range.h"
 #include "store.h"
 
 static uint64_t *bits;
+static uint64_t size;
 
-static void open_store(void)
+static void open_store(uint64_t pages)
 {
-    bits = mmap(NULL, RANGE_PAGES / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size = pages / 8;
+    bits = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (bits == MAP_FAILED) {
         perror("bench_range");
         exit(1);
@@ -21,7 +22,7 @@ static void open_store(void)
 
 static void close_store(void)
 {
-    munmap(bits, RANGE_PAGES / 8);
+    munmap(bits, size);
 }
 
 static inline void store_set(uint64_t page, uint64_t n, bool private)
@@ -47,7 +48,7 @@ static inline bool store_get(uint64_t page)
 
 static uint64_t bytes(void)
 {
-    return RANGE_PAGES / 8;
+    return size;
 }
 
 #define STORE_LOOPS

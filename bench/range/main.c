@@ -9,17 +9,17 @@
 #include <string.h>
 
 #include "../pt/stat.h"
-#include "range.h"
 #include "store.h"
 
-#define STORES  8u
-#define PAGES1G ((uint64_t)1 << 18)
-#define PAGES2M ((uint64_t)1 << 9)
-#define SMALL   (64 * PAGES1G) /* what stands for 1 TiB where there is an entry a page */
-#define FLIPS   256u
-#define SETS    16u
-#define QUERIES 4096u
-#define HOLES   4096u /* of 2 MiB, at random places: the fragmented guest */
+#define STORES      8u
+#define RANGE_PAGES ((uint64_t)1 << 28) /* 1 TiB of 4K pages */
+#define PAGES1G     ((uint64_t)1 << 18)
+#define PAGES2M     ((uint64_t)1 << 9)
+#define SMALL       (64 * PAGES1G) /* what stands for 1 TiB where there is an entry a page */
+#define FLIPS       256u
+#define SETS        16u
+#define QUERIES     4096u
+#define HOLES       4096u /* of 2 MiB, at random places: the fragmented guest */
 
 enum { FLIP, SET, QUERY, FLIP_FRAGMENTED, QUERY_FRAGMENTED, CASES };
 
@@ -134,7 +134,7 @@ static void check(struct run *runs, unsigned n)
     for (unsigned k = 0; k < n; k++) {
         const struct run *r = &runs[k];
 
-        r->s->open();
+        r->s->open(sizeof(model));
         memset(model, 0, sizeof(model));
         seed = 1234567;
         for (unsigned i = 0; i < 4000; i++) {
@@ -160,7 +160,7 @@ static void check(struct run *runs, unsigned n)
 
 static void alternating(struct run *r)
 {
-    r->s->open();
+    r->s->open(PAGES1G);
     for (uint64_t page = 0; page < PAGES1G; page += 2) {
         r->s->set(page, 1, true);
     }
@@ -188,7 +188,7 @@ static void measure(struct run *runs, unsigned n, unsigned rounds)
         r->pages = r->s->a_page ? SMALL : RANGE_PAGES;
         r->hot = r->pages / 3;
         alternating(r);
-        r->s->open();
+        r->s->open(r->pages);
         r->s->set(0, r->pages, true);
         r->all_bytes = r->s->bytes() * (RANGE_PAGES / r->pages);
     }

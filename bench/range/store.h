@@ -19,7 +19,7 @@ struct store {
     const char *name;
     bool ours;
     bool a_page; /* an entry a page: too slow and too large for what the others do with 1 TiB */
-    void (*open)(void); /* everything is shared; space for 1 TiB */
+    void (*open)(uint64_t pages); /* everything is shared */
     void (*close)(void);
     uint64_t (*flip)(uint64_t page, unsigned n); /* shared and private in turns, private last */
     uint64_t (*set)(uint64_t page, uint64_t n, bool private);

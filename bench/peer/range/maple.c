@@ -24,8 +24,9 @@ static void node_free(struct rcu_head *head)
     kmem_cache_free(maple_node_cache, container_of(head, struct maple_node, rcu));
 }
 
-static void open_store(void)
+static void open_store(uint64_t pages)
 {
+    (void)pages;
     if (!maple_node_cache) {
         maple_tree_init();
     }

@@ -30,8 +30,9 @@ void radix_tree_node_rcu_free(struct rcu_head *head)
     kmem_cache_free(radix_tree_node_cachep, node);
 }
 
-static void open_store(void)
+static void open_store(uint64_t pages)
 {
+    (void)pages;
     if (!radix_tree_node_cachep) {
         radix_tree_node_cachep = slab_create(sizeof(struct xa_node), 64, node_init);
     }
