@@ -236,7 +236,7 @@ uint32_t binding_need_change(const struct binding *b, uint64_t page, uint64_t n,
     return window_need(b, page, n, chunks) + window_need(b, last, 1, chunks);
 }
 
-static uint32_t need_now(const struct binding *b)
+uint32_t binding_need_now(const struct binding *b)
 {
     const struct gmem *gm = b->f.gm;
     uint32_t need = 0;
@@ -294,7 +294,7 @@ static bool place_taken(const struct binding *b)
 }
 
 /* Takes every page of the binding out of the tree; lock held alone. */
-static void unmap_binding(struct binding *b, struct pt_gather *g)
+void binding_unmap(struct binding *b, struct pt_gather *g)
 {
     uint64_t ia, last;
 
@@ -335,7 +335,7 @@ static int check_args(const struct space *s, const struct gmem *gm, const struct
 static int fill(struct binding *b)
 {
     struct pt_pool pool = { 0 };
-    uint32_t need = b->prefill ? need_now(b) : 0;
+    uint32_t need = b->prefill ? binding_need_now(b) : 0;
     int err = frame_tables_reserve(&pool, need);
 
     if (err != 0) {
@@ -348,7 +348,7 @@ static int fill(struct binding *b)
             struct pt_gather g;
 
             pt_gather_init(&g);
-            unmap_binding(b, &g);
+            binding_unmap(b, &g);
             space_flush(b->space, &g);
         }
     }
@@ -424,7 +424,7 @@ int space_unbind(struct space *s, struct gmem *gm)
         }
         struct pt_gather *g = &b->change[0].gather; /* no change is under way */
 
-        unmap_binding(b, g);
+        binding_unmap(b, g);
         space_flush(s, g);
         frame_tables_release(&b->change[0].reserve);
         gmem_unfollow(gm, &b->f);

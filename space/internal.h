@@ -112,6 +112,10 @@ uint64_t binding_cap(const struct binding *b);
 /* Can one leaf of `size` at ia show the pages from `page` on as they are: inside the binding, aligned,
  * frames in one run, no border, none in change? */
 bool binding_block(const struct binding *b, uint64_t page, uint64_t ia, uint64_t size);
+/* Takes every page of the binding out of the tree, and tables for all of them as they are now; lock
+ * held alone. */
+void binding_unmap(struct binding *b, struct pt_gather *g);
+uint32_t binding_need_now(const struct binding *b);
 /* Map pages as the object's state says, lock held alone: -ENOMEM, -EEXIST... */
 int binding_map(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool);
 uint32_t binding_need_change(const struct binding *b, uint64_t page, uint64_t n,

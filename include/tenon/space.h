@@ -176,6 +176,22 @@ int space_zap(struct space *s, uint64_t ia, uint64_t len);
  * walker does not set the access flag by itself; -EINVAL, -ERANGE. */
 int space_age(struct space *s, uint64_t ia, uint64_t len, bool *young);
 
+/* ---- live.c: what changes when a walker joins or leaves; while nothing is bound or unbound ---- */
+/* Holds the object of every binding still: no conversion is under way and none begins, until
+ * space_go. Faults and explicit maps go on. Not from within a conversion. */
+void space_stop(struct space *s);
+void space_go(struct space *s);
+/*
+ * New live rules for a tree in use, between space_stop and space_go: before a walker that can less
+ * joins, after it has left. -EBUSY: a log, a lazy binding or a lost access flag (explicit maps) asks
+ * for what the new rules do not give: a dirty bit, waiting for faults, setting the flag. -ENOMEM. An
+ * error changed nothing. Bound leaves that may have lost their access flag are made anew.
+ */
+int space_set_live(struct space *s, struct pt_live live);
+/* Maps everything that is bound, and keeps it so: lazy bindings become prefilled ones. -ENOMEM: those
+ * that were filled are lazy again, and what was mapped stays. */
+int space_prefill(struct space *s);
+
 /* ---- log.c; one call of these, space_map and space_unmap at a time per space (map_lock) ---- */
 /*
  * Starts a log of [ia, ia+len), both multiples of SPACE_LOG_BLOCK. `bits` has one bit for each page,
