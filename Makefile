@@ -37,12 +37,16 @@ hostile_src := $(call files,payload/hostile/*.c payload/hostile/*.S)
 hosted_src := $(core_src) $(call files,port/hosted/*.c)
 model_src := $(call files,model/*.c)
 helper_src := $(call files,tests/lib_*.c)
+# The user-space /dev/iommu: the server (all but main.c also linked into its tests), and its front.
+iommufd_front := iommufd/front.c
+iommufd_src := $(filter-out $(iommufd_front),$(call files,iommufd/*.c))
 test_src := $(call files,tests/test_*.c)
 bench_src := $(call files,bench/bench_*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
 every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
     mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] payload/*/*.[ch] \
     tests/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/peer/range/*.[ch] examples/*.c examples/*/*.c)
+every_c += $(call files,iommufd/*.[ch])
 
 # ---- flags ---------------------------------------------------------------------------------
 
@@ -202,6 +206,23 @@ $(eval $(call hosted_build,asan,$(CC),-O1 -fsanitize=address$(comma)undefined \
     -fno-sanitize-recover=all -fno-omit-frame-pointer))
 $(eval $(call hosted_build,tsan,$(CC),-O1 -fsanitize=thread -Wno-tsan))
 $(eval $(call hosted_build,clang,$(CLANG),-O2))
+
+# ---- the user-space /dev/iommu ---------------------------------------------------------------
+
+$(B)/iommufd/tenon-iommufd: $(iommufd_src:%=$(B)/hosted/%.o) $(B)/hosted/libtest.a $(B)/hosted/libtenon.a
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -pthread $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@
+
+$(B)/iommufd/libtenon-iommufd.so: $(iommufd_front) iommufd/proto.h
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_prog) -O2 -fPIC -fvisibility=hidden -shared $< -ldl -o $@
+
+.PHONY: iommufd
+iommufd: $(B)/iommufd/tenon-iommufd $(B)/iommufd/libtenon-iommufd.so
+
+-include $(iommufd_src:%=$(B)/hosted/%.d)
 
 pick = $(if $(T),$(foreach w,$(T),$(foreach t,$(1),$(if $(findstring $(w),$(notdir $(t))),$(t)))),$(1))
 

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One I/O page table. What it holds is the real core's business (space/, pt/); what a device would
+ * find there is read by the model's walker, which shares no code with it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "iommufd/iod.h"
+#include "model/walk.h"
+#include "port/hosted/hosted.h"
+#include "tenon/frame.h"
+#include "tenon/port.h"
+
+static void inv_issue(struct invalidator *inv, const struct pt_gather *g)
+{
+    (void)g;
+    ((struct domain *)(void *)inv)->issued++;
+}
+
+static void inv_wait(struct invalidator *inv)
+{
+    struct domain *d = (struct domain *)(void *)inv;
+
+    d->waited = d->issued;
+}
+
+void domains_init(uint64_t table_bytes, enum domain_format format)
+{
+    uint64_t n = table_bytes / PAGE_SIZE;
+    uint64_t pa = hosted_alloc((uint32_t)n, PAGE_SIZE);
+    struct frame *f = calloc(n, sizeof(*f));
+
+    (void)format;
+    if (pa == 0 || f == NULL) {
+        abort();
+    }
+    frames_init(pa, n, f, OWNER_HYP);
+    if (frame_pool_add_tables(pa, n) != 0) {
+        abort();
+    }
+}
+
+int domain_init(struct domain *d, unsigned shift, bool can_dirty)
+{
+    struct pt_config cfg = { .format = PT_ARM_S2_4K,
+                             .ia_bits = 48,
+                             .oa_bits = 48,
+                             .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } };
+
+    *d = (struct domain){ .inv = { inv_issue, inv_wait },
+                          .last = (1ull << (48 - shift)) - 1,
+                          .pgsizes = (4096u | 1u << 21 | 1u << 30) >> shift,
+                          .shift = shift,
+                          .can_dirty = can_dirty };
+    int err = space_init(&d->space, SPACE_IO, &cfg);
+
+    return err != 0 ? err : space_add_walker(&d->space, &d->inv);
+}
+
+void domain_fini(struct domain *d)
+{
+    (void)space_remove_walker(&d->space, &d->inv);
+    space_destroy(&d->space);
+}
+
+int domain_map(struct domain *d, uint64_t iova, uint64_t pa, uint64_t len, bool write, bool read,
+               bool small)
+{
+    uint32_t prot = (write ? PT_WRITE : 0) | (read || !write ? PT_READ : 0);
+
+    if (write && d->can_dirty) {
+        prot |= PT_TRACK;
+    }
+    d->space.max_leaf = small ? PAGE_SIZE : 0;
+    return space_map(&d->space, iova << d->shift, pa << d->shift, len << d->shift, prot);
+}
+
+void domain_unmap(struct domain *d, uint64_t iova, uint64_t len)
+{
+    if (space_unmap(&d->space, iova << d->shift, len << d->shift) != 0) {
+        port_panic("iommufd: a mapping cannot be taken away");
+    }
+}
+
+/* ---- the hardware's side ---- */
+
+static uint64_t mem_read(void *ctx, uint64_t pa, bool *ok)
+{
+    (void)ctx;
+    *ok = pa >= HOSTED_BASE && pa < HOSTED_BASE + HOSTED_SIZE;
+    return *ok ? port_pte_load(port_va(pa)) : 0;
+}
+
+static bool mem_cas(void *ctx, uint64_t pa, uint64_t *expected, uint64_t value)
+{
+    (void)ctx;
+    return __atomic_compare_exchange_n((uint64_t *)port_va(pa), expected, value, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+}
+
+static const struct model_mem mem = { .read64 = mem_read, .cas64 = mem_cas };
+
+static int walk(struct domain *d, uint64_t iova, struct model_access access, uint64_t *pa)
+{
+    struct model_walk_cfg cfg = { .fmt = &model_arm,
+                                  .root = d->space.pt.root,
+                                  .stage = 2,
+                                  .ia_bits = 48,
+                                  .oa_bits = 48,
+                                  .bbm = 2,
+                                  .ha = true,
+                                  .hd = true };
+    struct model_xlat x;
+
+    if (iova < d->first || iova > d->last ||
+        model_walk(&cfg, &mem, iova << d->shift, access, &x) != MODEL_OK) {
+        return -EFAULT;
+    }
+    *pa = (x.oa >> d->shift) | (iova & ((1u << (12 - d->shift)) - 1) & ~(4095ull >> d->shift));
+    return 0;
+}
+
+int domain_walk(struct domain *d, uint64_t iova, unsigned access, uint64_t *pa)
+{
+    struct model_access a = { .what = (uint8_t)(((access & DMA_READ) != 0 ? MODEL_R : 0) |
+                                                ((access & DMA_WRITE) != 0 ? MODEL_W : 0)) };
+
+    return walk(d, iova, a, pa);
+}
+
+int domain_peek(struct domain *d, uint64_t iova, uint64_t *pa)
+{
+    return walk(d, iova, (struct model_access){ .spec = true, .peek = true }, pa);
+}
+
+/* ---- dirty ---- */
+
+/* Runs of set bits, one for each page of the table from `ia`. */
+static void dirty_runs(const struct domain *d, const uint64_t *bits, uint64_t ia, uint64_t first,
+                       uint64_t last, void (*set)(void *, uint64_t, uint64_t), void *ctx)
+{
+    for (unsigned i = 0; i < 512; i++) {
+        uint64_t at = ia + ((uint64_t)i << 12);
+
+        if ((bits[i / 64] >> (i % 64) & 1) != 0 && at + PAGE_SIZE - 1 >= first && at <= last) {
+            set(ctx, at >> d->shift, PAGE_SIZE >> d->shift);
+        }
+    }
+}
+
+int domain_dirty(struct domain *d, uint64_t iova, uint64_t len, bool keep,
+                 void (*set)(void *ctx, uint64_t iova, uint64_t len), void *ctx)
+{
+    uint64_t first = iova << d->shift, last = ((iova + (len - 1)) << d->shift) | 1u;
+    struct pt *pt = &d->space.pt;
+    struct pt_leaf leaf;
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    for (uint64_t ia = first; pt_next(pt, &ia, last, &leaf);) {
+        if (!leaf.present || (leaf.prot & (PT_TRACK | PT_DIRTY)) != (PT_TRACK | PT_DIRTY)) {
+            continue;
+        }
+        uint64_t from = leaf.ia > first ? leaf.ia : first, to = leaf.last < last ? leaf.last : last;
+
+        if (keep) {
+            set(ctx, from >> d->shift, ((to - from) >> d->shift) + 1);
+            continue;
+        }
+        /* The entry may have become dirty since: what counts is what was cleared. */
+        for (uint64_t at = leaf.ia; at <= leaf.last; at += PAGE_SIZE * 512) {
+            uint64_t bits[8] = { 0 }, whole = leaf.last - leaf.ia + 1;
+            static uint64_t big[(1u << 18) / 64];
+            uint64_t *b = whole > PAGE_SIZE * 512 ? big : bits;
+
+            memset(big, 0, b == big ? sizeof(big) : 0);
+            (void)pt_dirty_read_clear(pt, leaf.ia, whole, b, &g);
+            if (b == big) {
+                set(ctx, from >> d->shift, ((to - from) >> d->shift) + 1);
+                break;
+            }
+            dirty_runs(d, bits, at, from, to, set, ctx);
+        }
+    }
+    if (!pt_gather_empty(&g)) {
+        inv_issue(&d->inv, &g);
+        inv_wait(&d->inv);
+    }
+    pt_gather_done(pt, &g);
+    return 0;
+}
