@@ -36,10 +36,11 @@ payload_src := $(call files,payload/*.c payload/*.S)
 hostile_src := $(call files,payload/hostile/*.c payload/hostile/*.S)
 hosted_src := $(core_src) $(call files,port/hosted/*.c)
 model_src := $(call files,model/*.c)
-helper_src := $(call files,tests/lib_*.c)
-# The user-space /dev/iommu: the server (all but main.c also linked into its tests), and its front.
+# The user-space /dev/iommu: all of its server but main() is linked into its tests too.
 iommufd_front := iommufd/front.c
-iommufd_src := $(filter-out $(iommufd_front),$(call files,iommufd/*.c))
+iommufd_main := iommufd/main.c
+iommufd_lib := $(filter-out $(iommufd_front) $(iommufd_main),$(call files,iommufd/*.c))
+helper_src := $(call files,tests/lib_*.c) $(iommufd_lib)
 test_src := $(call files,tests/test_*.c)
 bench_src := $(call files,bench/bench_*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
@@ -209,7 +210,7 @@ $(eval $(call hosted_build,clang,$(CLANG),-O2))
 
 # ---- the user-space /dev/iommu ---------------------------------------------------------------
 
-$(B)/iommufd/tenon-iommufd: $(iommufd_src:%=$(B)/hosted/%.o) $(B)/hosted/libtest.a $(B)/hosted/libtenon.a
+$(B)/iommufd/tenon-iommufd: $(iommufd_main:%=$(B)/hosted/%.o) $(B)/hosted/libtest.a $(B)/hosted/libtenon.a
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 -pthread $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@
@@ -222,7 +223,7 @@ $(B)/iommufd/libtenon-iommufd.so: $(iommufd_front) iommufd/proto.h
 .PHONY: iommufd
 iommufd: $(B)/iommufd/tenon-iommufd $(B)/iommufd/libtenon-iommufd.so
 
--include $(iommufd_src:%=$(B)/hosted/%.d)
+-include $(iommufd_main:%=$(B)/hosted/%.d)
 
 pick = $(if $(T),$(foreach w,$(T),$(foreach t,$(1),$(if $(findstring $(w),$(notdir $(t))),$(t)))),$(1))
 
@@ -313,7 +314,8 @@ $(B)/lint/vmm/%.c.ok: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(clang_arm) $(vmm_flags) $(depend) -MF $(@:.ok=.d) -MT $@ -c $< -o /dev/null && touch $@
 
-clang_objects := $(patsubst %,$(B)/clang/%.o,$(hosted_src) $(model_src) $(helper_src) $(test_src))
+clang_objects := $(patsubst %,$(B)/clang/%.o,$(hosted_src) $(model_src) $(helper_src) $(test_src) \
+    $(iommufd_main) $(iommufd_front))
 lint_ok := $(bare_check:%=$(B)/lint/el2/%.ok) $(payload_check:%=$(B)/lint/payload/%.ok) \
     $(patsubst %,$(B)/lint/vmm/%.ok,$(filter %.c,$(vmm_src)))
 
@@ -352,6 +354,7 @@ $(B)/tidy/hosted/%.c.ok: %.c .clang-tidy
 	$(Q)touch $@
 
 tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src) $(test_src) \
+    $(iommufd_main) $(iommufd_front) \
     $(call files,bench/*.c bench/pt/*.c bench/range/*.c)
 
 check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \

@@ -90,7 +90,7 @@ static uint64_t mem_read(void *ctx, uint64_t pa, bool *ok)
 {
     (void)ctx;
     *ok = pa >= HOSTED_BASE && pa < HOSTED_BASE + HOSTED_SIZE;
-    return *ok ? port_pte_load(port_va(pa)) : 0;
+    return *ok ? __atomic_load_n((uint64_t *)port_va(pa), __ATOMIC_ACQUIRE) : 0;
 }
 
 static bool mem_cas(void *ctx, uint64_t pa, uint64_t *expected, uint64_t value)
@@ -176,7 +176,7 @@ int domain_dirty(struct domain *d, uint64_t iova, uint64_t len, bool keep,
             uint64_t *b = whole > PAGE_SIZE * 512 ? big : bits;
 
             memset(big, 0, b == big ? sizeof(big) : 0);
-            (void)pt_dirty_read_clear(pt, leaf.ia, whole, b, &g);
+            (void)pt_dirty_read_clear(pt, leaf.ia, whole, b, PAGE_SIZE, &g);
             if (b == big) {
                 set(ctx, from >> d->shift, ((to - from) >> d->shift) + 1);
                 break;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The iommufd server's calls, made by this process on its own memory, without a front between. */
+#ifndef LIB_IOMMUFD_H
+#define LIB_IOMMUFD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants those four first */
+#include <cmocka.h>
+
+#include "iommufd/iod.h"
+#include "iommufd/test_uapi.h"
+
+extern struct mm *lib_mm; /* this process */
+int lib_setup(void **state);
+/* The system call: its result or -errno. A descriptor that comes back is in lib_fd. */
+int io(struct ctx *c, unsigned nr, void *arg);
+extern int lib_fd;
+/* Calls that must work. */
+uint32_t new_ioas(struct ctx *c);
+uint32_t new_device(struct ctx *c, uint32_t pt_id, uint32_t *hwpt, uint32_t *dev);
+int map(struct ctx *c, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uint32_t flags);
+int unmap(struct ctx *c, uint32_t ioas, uint64_t iova, uint64_t len);
+int destroy(struct ctx *c, uint32_t id);
+void *shared(uint64_t len);
+uint64_t page_of(const void *va);
+#define RW_FIXED (U_MAP_FIXED | U_MAP_READ | U_MAP_WRITE)
+
+#endif
