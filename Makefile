@@ -220,10 +220,13 @@ $(B)/iommufd/libtenon-iommufd.so: $(iommufd_front) iommufd/proto.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(hosted_prog) -O2 -fPIC -fvisibility=hidden -shared $< -ldl -o $@
 
-.PHONY: iommufd
+.PHONY: iommufd conformance
 iommufd: $(B)/iommufd/tenon-iommufd $(B)/iommufd/libtenon-iommufd.so
 
 -include $(iommufd_main:%=$(B)/hosted/%.d)
+
+conformance: iommufd
+	$(Q)tools/conformance $(ARGS)
 
 pick = $(if $(T),$(foreach w,$(T),$(foreach t,$(1),$(if $(findstring $(w),$(notdir $(t))),$(t)))),$(1))
 

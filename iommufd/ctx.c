@@ -172,6 +172,7 @@ static void objs_destroy(struct ctx *c)
             struct obj *o = c->obj[id];
 
             if (o != NULL && o != &tombstone && o->users == 1) {
+                c->obj[id] = NULL;
                 obj_drop(o, false);
                 some = true;
             }

@@ -456,8 +456,6 @@ static int fcntl_any(int fd, int cmd, uint64_t arg)
     return next != NULL ? next(fd, cmd, arg) : (int)syscall(SYS_fcntl, fd, cmd, arg);
 }
 
-int fcntl64(int fd, int cmd, ...);
-
 EXPORT int fcntl(int fd, int cmd, ...)
 {
     va_list ap;
@@ -556,7 +554,7 @@ static void add_kb(char *line, size_t size, const char *tag, uint64_t pages)
 static FILE *status_open(FILE *real, pid_t pid)
 {
     struct proto_req req = { .op = PROTO_STATUS, .arg = (uint64_t)pid };
-    struct proto_rep rep;
+    struct proto_rep rep = { 0 };
     char line[256];
     int out;
     FILE *f;
@@ -592,8 +590,6 @@ static FILE *fopen_any(const char *path, const char *mode)
     return pid != 0 ? status_open(f, pid) : f;
 }
 
-FILE *fopen64(const char *path, const char *mode);
-
 EXPORT FILE *fopen(const char *path, const char *mode)
 {
     return fopen_any(path, mode);
@@ -610,7 +606,7 @@ EXPORT FILE *fopen64(const char *path, const char *mode)
 static void mark_inherited(void)
 {
     for (int fd = 0; fd < 256; fd++) {
-        struct sockaddr_un a;
+        struct sockaddr_un a = { 0 };
         socklen_t len = sizeof(a);
 
         if (getpeername(fd, (struct sockaddr *)&a, &len) == 0 && a.sun_family == AF_UNIX &&

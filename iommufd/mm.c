@@ -234,7 +234,7 @@ int mm_vma_next(struct mm *mm, uint64_t va, struct mm_vma *v)
 
 int mm_page(struct mm *mm, uint64_t va, bool write, uint64_t *pa, uint64_t *run)
 {
-    struct mm_vma v;
+    struct mm_vma v = { 0 };
     int err = mm_vma(mm, va, &v);
     uint64_t index;
 

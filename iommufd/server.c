@@ -99,7 +99,7 @@ static void proc_end(struct proc *p)
 {
     struct proc **at = &procs;
 
-    while (*at != p) {
+    while (*at != NULL && *at != p) {
         at = &(*at)->next;
     }
     *at = p->next;
@@ -159,7 +159,7 @@ static struct proc *proc_find(pid_t pid)
 {
     struct proc *p = procs;
 
-    while (p != NULL && p->mm->pid != pid) {
+    while (p != NULL && p->mm->pid != pid) { /* few: one for each process that is connected */
         p = p->next;
     }
     return p;

@@ -235,7 +235,7 @@ static void lives(void **state)
     /* Ids are used again, lowest first. */
     assert_int_equal(new_ioas(c), s);
     /* A close takes everything, in whatever order it must. */
-    st = new_device(c, s, &hwpt, &dev);
+    (void)new_device(c, s, &hwpt, &dev);
     h = (struct u_hwpt_alloc){
         .size = sizeof(h), .flags = U_HWPT_NEST_PARENT, .dev_id = dev, .pt_id = s
     };
