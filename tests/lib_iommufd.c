@@ -42,7 +42,7 @@ int io(struct ctx *c, unsigned nr, void *arg)
     return ret;
 }
 
-uint32_t new_ioas(struct ctx *c)
+uint32_t io_ioas(struct ctx *c)
 {
     struct u_ioas_alloc u = { .size = sizeof(u) };
 
@@ -50,7 +50,7 @@ uint32_t new_ioas(struct ctx *c)
     return u.out_ioas_id;
 }
 
-uint32_t new_device(struct ctx *c, uint32_t pt_id, uint32_t *hwpt, uint32_t *dev)
+uint32_t io_device(struct ctx *c, uint32_t pt_id, uint32_t *hwpt, uint32_t *dev)
 {
     struct t_cmd u = { .size = sizeof(u), .op = T_MOCK_DOMAIN, .id = pt_id };
 
@@ -64,7 +64,7 @@ uint32_t new_device(struct ctx *c, uint32_t pt_id, uint32_t *hwpt, uint32_t *dev
     return u.mock.out_stdev_id;
 }
 
-int map(struct ctx *c, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uint32_t flags)
+int io_map(struct ctx *c, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uint32_t flags)
 {
     struct u_ioas_map u = { .size = sizeof(u),
                             .flags = flags,
@@ -76,21 +76,21 @@ int map(struct ctx *c, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uin
     return io(c, U_IOAS_MAP, &u);
 }
 
-int unmap(struct ctx *c, uint32_t ioas, uint64_t iova, uint64_t len)
+int io_unmap(struct ctx *c, uint32_t ioas, uint64_t iova, uint64_t len)
 {
     struct u_ioas_unmap u = { .size = sizeof(u), .ioas_id = ioas, .iova = iova, .length = len };
 
     return io(c, U_IOAS_UNMAP, &u);
 }
 
-int destroy(struct ctx *c, uint32_t id)
+int io_destroy(struct ctx *c, uint32_t id)
 {
     struct u_destroy u = { sizeof(u), id };
 
     return io(c, U_DESTROY, &u);
 }
 
-void *shared(uint64_t len)
+void *io_shared(uint64_t len)
 {
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -98,7 +98,7 @@ void *shared(uint64_t len)
     return p;
 }
 
-uint64_t page_of(const void *va)
+uint64_t io_page(const void *va)
 {
     uint64_t pa, run;
 

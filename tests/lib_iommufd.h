@@ -19,13 +19,13 @@ int lib_setup(void **state);
 int io(struct ctx *c, unsigned nr, void *arg);
 extern int lib_fd;
 /* Calls that must work. */
-uint32_t new_ioas(struct ctx *c);
-uint32_t new_device(struct ctx *c, uint32_t pt_id, uint32_t *hwpt, uint32_t *dev);
-int map(struct ctx *c, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uint32_t flags);
-int unmap(struct ctx *c, uint32_t ioas, uint64_t iova, uint64_t len);
-int destroy(struct ctx *c, uint32_t id);
-void *shared(uint64_t len);
-uint64_t page_of(const void *va);
+uint32_t io_ioas(struct ctx *c);
+uint32_t io_device(struct ctx *c, uint32_t pt_id, uint32_t *hwpt, uint32_t *dev);
+int io_map(struct ctx *c, uint32_t ioas, void *va, uint64_t len, uint64_t iova, uint32_t flags);
+int io_unmap(struct ctx *c, uint32_t ioas, uint64_t iova, uint64_t len);
+int io_destroy(struct ctx *c, uint32_t id);
+void *io_shared(uint64_t len);
+uint64_t io_page(const void *va);
 #define RW_FIXED (U_MAP_FIXED | U_MAP_READ | U_MAP_WRITE)
 
 #endif

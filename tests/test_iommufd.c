@@ -87,7 +87,7 @@ static void sizes(void **state)
 static void at_the_edge(void **state)
 {
     struct ctx *c = ctx_new(false);
-    char *p = shared(2 * PG);
+    char *p = io_shared(2 * PG);
 
     (void)state;
     assert_int_equal(mprotect(p + PG, PG, PROT_NONE), 0);
@@ -104,32 +104,32 @@ static void at_the_edge(void **state)
 static void refusals(void **state)
 {
     struct ctx *c = ctx_new(false);
-    uint32_t s = new_ioas(c);
-    char *p = shared(4 * PG);
+    uint32_t s = io_ioas(c);
+    char *p = io_shared(4 * PG);
 
     (void)state;
-    assert_int_equal(map(c, s, p, PG, 0, 1u << 3), -EOPNOTSUPP);
-    assert_int_equal(map(c, s, p, PG, 0, U_MAP_FIXED), -EINVAL);
-    assert_int_equal(map(c, s, p, 0, BASE, RW_FIXED), -EINVAL);
-    assert_int_equal(map(c, s, p, UINT64_MAX, BASE, RW_FIXED), -EOVERFLOW);
-    assert_int_equal(map(c, s, p, PG, UINT64_MAX, RW_FIXED), -EOVERFLOW);
-    assert_int_equal(map(c, s, p, 2 * PG, UINT64_MAX - PG, RW_FIXED), -EOVERFLOW);
-    assert_int_equal(map(c, s + 1, p, PG, BASE, RW_FIXED), -ENOENT);
-    assert_int_equal(unmap(c, s, BASE, 0), -EINVAL);
-    assert_int_equal(unmap(c, s, BASE, PG), -ENOENT);
-    assert_int_equal(unmap(c, s, UINT64_MAX - PG, 2 * PG), -EOVERFLOW);
-    assert_int_equal(unmap(c, s, 0, UINT64_MAX), 0);
+    assert_int_equal(io_map(c, s, p, PG, 0, 1u << 3), -EOPNOTSUPP);
+    assert_int_equal(io_map(c, s, p, PG, 0, U_MAP_FIXED), -EINVAL);
+    assert_int_equal(io_map(c, s, p, 0, BASE, RW_FIXED), -EINVAL);
+    assert_int_equal(io_map(c, s, p, UINT64_MAX, BASE, RW_FIXED), -EOVERFLOW);
+    assert_int_equal(io_map(c, s, p, PG, UINT64_MAX, RW_FIXED), -EOVERFLOW);
+    assert_int_equal(io_map(c, s, p, 2 * PG, UINT64_MAX - PG, RW_FIXED), -EOVERFLOW);
+    assert_int_equal(io_map(c, s + 1, p, PG, BASE, RW_FIXED), -ENOENT);
+    assert_int_equal(io_unmap(c, s, BASE, 0), -EINVAL);
+    assert_int_equal(io_unmap(c, s, BASE, PG), -ENOENT);
+    assert_int_equal(io_unmap(c, s, UINT64_MAX - PG, 2 * PG), -EOVERFLOW);
+    assert_int_equal(io_unmap(c, s, 0, UINT64_MAX), 0);
     /* Nobody looks at the memory before a table needs it. */
-    assert_int_equal(map(c, s, NULL, PG, BASE, RW_FIXED), 0);
+    assert_int_equal(io_map(c, s, NULL, PG, BASE, RW_FIXED), 0);
     struct t_cmd d = { .size = sizeof(d), .op = T_MOCK_DOMAIN, .id = s };
 
     assert_int_equal(io(c, U_TEST_NR, &d), -EFAULT);
-    assert_int_equal(unmap(c, s, BASE, PG), 0);
+    assert_int_equal(io_unmap(c, s, BASE, PG), 0);
     assert_int_equal(io(c, U_TEST_NR, &d), 0);
     /* Read-only memory is not for writing devices. */
     assert_int_equal(mprotect(p, PG, PROT_READ), 0);
-    assert_int_equal(map(c, s, p, PG, BASE, RW_FIXED), -EFAULT);
-    assert_int_equal(map(c, s, p, PG, BASE, U_MAP_FIXED | U_MAP_READ), 0);
+    assert_int_equal(io_map(c, s, p, PG, BASE, RW_FIXED), -EFAULT);
+    assert_int_equal(io_map(c, s, p, PG, BASE, U_MAP_FIXED | U_MAP_READ), 0);
     ctx_put(c);
     munmap(p, 4 * PG);
 }
@@ -139,28 +139,28 @@ static void refusals(void **state)
 static void pins(void **state)
 {
     struct ctx *c = ctx_new(false);
-    uint32_t s = new_ioas(c), hwpt;
-    char *p = shared(4 * PG);
+    uint32_t s = io_ioas(c), hwpt;
+    char *p = io_shared(4 * PG);
 
     (void)state;
-    (void)new_device(c, s, &hwpt, NULL);
+    (void)io_device(c, s, &hwpt, NULL);
     /* The second half is missing: the first must not stay pinned, nor mapped. */
     munmap(p + 2 * PG, 2 * PG);
-    assert_int_equal(map(c, s, p, 4 * PG, BASE, RW_FIXED), -EFAULT);
+    assert_int_equal(io_map(c, s, p, 4 * PG, BASE, RW_FIXED), -EFAULT);
     struct hwpt *h = obj_get(c, hwpt, OBJ_HWPT_PAGING);
     uint64_t pa;
 
     assert_int_equal(domain_peek(h->domain, BASE, &pa), -EFAULT);
-    assert_int_equal(phys_pins(page_of(p)), 0);
-    assert_int_equal(map(c, s, p, 2 * PG, BASE, RW_FIXED), 0);
-    assert_int_equal(map(c, s, p, 2 * PG, BASE + 8 * PG, RW_FIXED), 0);
-    assert_int_equal(phys_pins(page_of(p + PG)), 2); /* two mappings, each its own pin */
-    (void)new_device(c, s, NULL, NULL);
-    assert_int_equal(phys_pins(page_of(p + PG)), 2); /* the same table */
-    assert_int_equal(unmap(c, s, BASE, 2 * PG), 0);
-    assert_int_equal(phys_pins(page_of(p + PG)), 1);
+    assert_int_equal(phys_pins(io_page(p)), 0);
+    assert_int_equal(io_map(c, s, p, 2 * PG, BASE, RW_FIXED), 0);
+    assert_int_equal(io_map(c, s, p, 2 * PG, BASE + 8 * PG, RW_FIXED), 0);
+    assert_int_equal(phys_pins(io_page(p + PG)), 2); /* two mappings, each its own pin */
+    (void)io_device(c, s, NULL, NULL);
+    assert_int_equal(phys_pins(io_page(p + PG)), 2); /* the same table */
+    assert_int_equal(io_unmap(c, s, BASE, 2 * PG), 0);
+    assert_int_equal(phys_pins(io_page(p + PG)), 1);
     ctx_put(c);
-    assert_int_equal(phys_pins(page_of(p + PG)), 0);
+    assert_int_equal(phys_pins(io_page(p + PG)), 0);
     munmap(p, 2 * PG);
 }
 
@@ -183,22 +183,22 @@ static void limit(void **state)
     struct ctx *c = ctx_new(false);
     struct rlimit old, r;
     uint32_t s;
-    char *p = shared(16 * PG);
+    char *p = io_shared(16 * PG);
 
     (void)state;
-    s = new_ioas(c);
-    (void)new_device(c, s, NULL, NULL);
+    s = io_ioas(c);
+    (void)io_device(c, s, NULL, NULL);
     assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
     r = (struct rlimit){ 8 * PG, old.rlim_max };
     assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &r), 0);
     without_ipc_lock(true);
-    assert_int_equal(map(c, s, p, 9 * PG, BASE, RW_FIXED), -ENOMEM);
-    assert_int_equal(phys_pins(page_of(p)), 0);
+    assert_int_equal(io_map(c, s, p, 9 * PG, BASE, RW_FIXED), -ENOMEM);
+    assert_int_equal(phys_pins(io_page(p)), 0);
     assert_int_equal(lib_mm->pinned, 0);
-    assert_int_equal(map(c, s, p, 8 * PG, BASE, RW_FIXED), 0);
+    assert_int_equal(io_map(c, s, p, 8 * PG, BASE, RW_FIXED), 0);
     assert_int_equal(lib_mm->pinned, 8);
-    assert_int_equal(map(c, s, p, PG, BASE + 16 * PG, RW_FIXED), -ENOMEM);
-    assert_int_equal(unmap(c, s, BASE, 8 * PG), 0);
+    assert_int_equal(io_map(c, s, p, PG, BASE + 16 * PG, RW_FIXED), -ENOMEM);
+    assert_int_equal(io_unmap(c, s, BASE, 8 * PG), 0);
     assert_int_equal(lib_mm->pinned, 0);
     without_ipc_lock(false);
     setrlimit(RLIMIT_MEMLOCK, &old);
@@ -212,30 +212,30 @@ static void lives(void **state)
 {
     uint64_t tables = frame_tables_free();
     struct ctx *c = ctx_new(false);
-    uint32_t s = new_ioas(c), hwpt, dev, st = new_device(c, s, &hwpt, &dev);
+    uint32_t s = io_ioas(c), hwpt, dev, st = io_device(c, s, &hwpt, &dev);
     struct u_hwpt_alloc h = { .size = sizeof(h), .dev_id = dev, .pt_id = s };
-    char *p = shared(64 * PG);
+    char *p = io_shared(64 * PG);
 
     (void)state;
-    assert_int_equal(map(c, s, p, 64 * PG, BASE, RW_FIXED), 0);
-    assert_int_equal(destroy(c, s), -EBUSY);
-    assert_int_equal(destroy(c, hwpt), -EBUSY);
-    assert_int_equal(destroy(c, dev), -EBUSY);
+    assert_int_equal(io_map(c, s, p, 64 * PG, BASE, RW_FIXED), 0);
+    assert_int_equal(io_destroy(c, s), -EBUSY);
+    assert_int_equal(io_destroy(c, hwpt), -EBUSY);
+    assert_int_equal(io_destroy(c, dev), -EBUSY);
     assert_int_equal(io(c, U_HWPT_ALLOC, &h), 0);
-    assert_int_equal(destroy(c, st), 0);
+    assert_int_equal(io_destroy(c, st), 0);
     /* The automatic table went with its last device, the other stays. */
-    assert_int_equal(destroy(c, hwpt), -ENOENT);
-    assert_int_equal(destroy(c, dev), -ENOENT);
-    assert_int_equal(destroy(c, s), -EBUSY);
-    assert_int_equal(phys_pins(page_of(p)), 1);
-    assert_int_equal(destroy(c, h.out_hwpt_id), 0);
-    assert_int_equal(phys_pins(page_of(p)), 0);
-    assert_int_equal(destroy(c, s), 0);
+    assert_int_equal(io_destroy(c, hwpt), -ENOENT);
+    assert_int_equal(io_destroy(c, dev), -ENOENT);
+    assert_int_equal(io_destroy(c, s), -EBUSY);
+    assert_int_equal(phys_pins(io_page(p)), 1);
+    assert_int_equal(io_destroy(c, h.out_hwpt_id), 0);
+    assert_int_equal(phys_pins(io_page(p)), 0);
+    assert_int_equal(io_destroy(c, s), 0);
     assert_int_equal(frame_tables_free(), tables);
     /* Ids are used again, lowest first. */
-    assert_int_equal(new_ioas(c), s);
+    assert_int_equal(io_ioas(c), s);
     /* A close takes everything, in whatever order it must. */
-    (void)new_device(c, s, &hwpt, &dev);
+    (void)io_device(c, s, &hwpt, &dev);
     h = (struct u_hwpt_alloc){
         .size = sizeof(h), .flags = U_HWPT_NEST_PARENT, .dev_id = dev, .pt_id = s
     };
@@ -245,10 +245,10 @@ static void lives(void **state)
     };
 
     assert_int_equal(io(c, U_VIOMMU_ALLOC, &v), 0);
-    assert_int_equal(map(c, s, p, 64 * PG, BASE, RW_FIXED), 0);
+    assert_int_equal(io_map(c, s, p, 64 * PG, BASE, RW_FIXED), 0);
     ctx_put(c);
     assert_int_equal(frame_tables_free(), tables);
-    assert_int_equal(phys_pins(page_of(p)), 0);
+    assert_int_equal(phys_pins(io_page(p)), 0);
     munmap(p, 64 * PG);
 }
 
@@ -256,7 +256,7 @@ static void lives(void **state)
 static void faults(void **state)
 {
     struct ctx *c = ctx_new(false);
-    uint32_t s = new_ioas(c), dev, st = new_device(c, s, NULL, &dev);
+    uint32_t s = io_ioas(c), dev, st = io_device(c, s, NULL, &dev);
     struct u_fault_alloc f = { .size = sizeof(f) };
     struct u_pgfault got[3] = { { 0 } };
     struct t_cmd t = { .size = sizeof(t), .op = T_TRIGGER_IOPF, .iopf.dev_id = dev };
@@ -295,7 +295,7 @@ static void faults(void **state)
     at = (uint64_t)(uintptr_t)a;
     assert_int_equal(eventq_write(&q->q, lib_mm, at, sizeof(a)), (int)sizeof(a[0]));
     assert_int_equal(eventq_write(&q->q, lib_mm, at, sizeof(a[0])), -EINVAL); /* answered before */
-    assert_int_equal(destroy(c, f.out_fault_id), -EBUSY);
+    assert_int_equal(io_destroy(c, f.out_fault_id), -EBUSY);
     close(fd);
     eventq_closed(&q->q);
     ctx_put(c);
@@ -348,7 +348,7 @@ static void compare(const struct story *t)
             if (s->area == 0 ? err == 0 : err != 0) {
                 fail_msg("table-shows: slot %u mapped %d, wanted %d", i, err == 0, s->area != 0);
             }
-            if (s->area != 0 && pa != page_of(t->buf + s->page * PG) + half) {
+            if (s->area != 0 && pa != io_page(t->buf + s->page * PG) + half) {
                 fail_msg("table-misplaces: slot %u", i);
             }
         }
@@ -365,9 +365,9 @@ static void compare(const struct story *t)
             }
             n += first;
         }
-        if (phys_pins(page_of(t->buf + p * PG)) != (t->tables != 0 ? n : 0)) {
+        if (phys_pins(io_page(t->buf + p * PG)) != (t->tables != 0 ? n : 0)) {
             fail_msg("pins-wrong: page %u has %u, wanted %u", p,
-                     phys_pins(page_of(t->buf + p * PG)), n);
+                     phys_pins(io_page(t->buf + p * PG)), n);
         }
     }
 }
@@ -377,7 +377,8 @@ static void story_map(struct story *t)
     unsigned n = 1 + dice(8), at = dice(SLOTS - n + 1), page = dice(PAGES - n + 1);
     int want = hole(t, at, n) ? 0 : -EEXIST;
 
-    assert_int_equal(map(t->c, t->s, t->buf + page * PG, n * PG, BASE + at * PG, RW_FIXED), want);
+    assert_int_equal(io_map(t->c, t->s, t->buf + page * PG, n * PG, BASE + at * PG, RW_FIXED),
+                     want);
     for (unsigned i = 0; i < n && want == 0; i++) {
         t->slot[at + i] = (struct slot){ t->next, t->next, page + i };
     }
@@ -437,7 +438,7 @@ static void story_unmap(struct story *t)
         t->slot[i].area = 0;
     }
     want = want == 0 && !some ? -ENOENT : want;
-    assert_int_equal(unmap(t->c, t->s, BASE + at * PG, n * PG), want);
+    assert_int_equal(io_unmap(t->c, t->s, BASE + at * PG, n * PG), want);
 }
 
 /* Tables come and go under the mappings. */
@@ -447,7 +448,7 @@ static void story_table(struct story *t)
 
     if (t->tables < TABLES && dice(2) != 0) {
         if (t->tables == 0) {
-            t->table[0] = new_device(t->c, t->s, &t->hwpt[0], &dev);
+            t->table[0] = io_device(t->c, t->s, &t->hwpt[0], &dev);
         } else {
             struct u_hwpt_alloc h = { .size = sizeof(h), .dev_id = dev, .pt_id = t->s };
 
@@ -456,7 +457,7 @@ static void story_table(struct story *t)
         }
         t->tables++;
     } else if (t->tables > 0) {
-        assert_int_equal(destroy(t->c, t->table[--t->tables]), 0);
+        assert_int_equal(io_destroy(t->c, t->table[--t->tables]), 0);
     }
 }
 
@@ -466,8 +467,8 @@ static void story(void **state)
 
     (void)state;
     srand(1);
-    t.s = new_ioas(t.c);
-    t.buf = shared(PAGES * PG);
+    t.s = io_ioas(t.c);
+    t.buf = io_shared(PAGES * PG);
     for (unsigned i = 0; i < 3000; i++) {
         switch (dice(8)) {
         case 0:
@@ -490,7 +491,7 @@ static void story(void **state)
     }
     ctx_put(t.c);
     for (unsigned p = 0; p < PAGES; p++) {
-        assert_int_equal(phys_pins(page_of(t.buf + p * PG)), 0);
+        assert_int_equal(phys_pins(io_page(t.buf + p * PG)), 0);
     }
     munmap(t.buf, PAGES * PG);
 }
