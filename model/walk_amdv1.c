@@ -92,14 +92,17 @@ static void leaf(const struct model_walk_cfg *cfg, int level, uint64_t raw, unsi
 
     out->kind = MODEL_DESC_LEAF;
     out->reserved = (raw & V1_LEAF_RSVD) || level == MODEL_FIRST_LEVEL; /* none at level 6 */
+    if (next != NEXT_LEAF && next != NEXT_LEAF_SIZE)
+        out->reserved = true; /* a table below level 1 */
     if (next == NEXT_LEAF_SIZE) {
         out->whole = true;
         out->span_shift = encoded_shift(raw);
-        /* More than the level's own size, less than that of the level above. */
-        if (out->span_shift <= out->shift || out->span_shift >= out->shift + 9)
+        /* More than the level's own size, less than that of the level above, in 52 bits. */
+        if (out->span_shift <= out->shift || out->span_shift >= out->shift + 9 ||
+            out->span_shift > 52) {
             out->reserved = true;
-        if (out->span_shift < out->shift || out->span_shift > 52)
             out->span_shift = out->shift;
+        }
         out->pa = address & ~(BIT(out->span_shift) - 1);
     } else {
         out->pa = address & ~(BIT(out->shift) - 1);
@@ -124,7 +127,7 @@ static void v1_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw,
     if (!(raw & V1_PR))
         return;
     out->af = !cfg->ha || (raw & V1_A);
-    if (next == NEXT_LEAF || next == NEXT_LEAF_SIZE) {
+    if (next == NEXT_LEAF || next == NEXT_LEAF_SIZE || level == MODEL_LAST_LEVEL) {
         leaf(cfg, level, raw, next, out);
         return;
     }
@@ -135,7 +138,7 @@ static void v1_decode(const struct model_walk_cfg *cfg, int level, uint64_t raw,
     out->reserved = (raw & V1_TABLE_RSVD) || out->pa >> cfg->oa_bits != 0;
     if (next >= v1_level(level)) {
         out->reserved = true; /* upward, or in a circle */
-        out->next_level = MODEL_LAST_LEVEL;
+        out->next_level = (int16_t)(level + 1);
     }
 }
 

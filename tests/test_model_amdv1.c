@@ -199,6 +199,12 @@ static void faults_on_reserved_encodings(void **state)
         { 2, 0x800ff000 | LEAF | NEXT(7), true },     /* 2 MiB too: that is next level 0 */
         { 2, 0x801ff000 | LEAF | NEXT(7), false },    /* 4 MiB */
         { 2, LM_TABLES | LEAF | NEXT(1) | FC, true }, /* reserved in a directory entry */
+        { 2, LM_TABLES | LEAF | NEXT(1) | (uint64_t)1 << 52, true },
+        { 2, LM_TABLES | LEAF | NEXT(1) | U, true },
+        { 2, LM_TABLES | LEAF | NEXT(1) | (uint64_t)1 << 40, true }, /* beyond 40 bits */
+        { 2, ((uint64_t)1 << 40) | LEAF, true },
+        { 5, (((uint64_t)1 << 51) - 0x1000) | LEAF | NEXT(7), false }, /* 2^52 */
+        { 5, (((uint64_t)1 << 52) - 0x1000) | LEAF | NEXT(7), true },  /* more than there is */
         { 6, LEAF, true },
     };
     struct lm m;
@@ -208,6 +214,7 @@ static void faults_on_reserved_encodings(void **state)
     for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
         struct model_walk_cfg c = mode(row[i].level);
 
+        c.oa_bits = 40;
         start(&m, &c);
         lm_set(&m, LM_TABLES, row[i].raw);
         assert_int_equal(lm_walk(&m, 0, rd, &x), row[i].reserved ? MODEL_FAULT_RESERVED : MODEL_OK);
@@ -307,6 +314,8 @@ static void refuses_bad_configurations(void **state)
     } while (0)
     BAD(stage, 1);
     BAD(start_level, 4);
+    c.ia_bits = 12; /* what mode 0 would have */
+    assert_non_null(model_amdv1.check(&c));
     BAD(start_level, -3);
     BAD(ia_bits, 48);
     BAD(oa_bits, 53);
