@@ -107,27 +107,32 @@ void model_tlb_prefetch(struct model_tlb *tlb, const struct model_ctx *ctx, uint
 }
 
 /* Two cached leaves for one address: which kind of contradiction? */
-static enum model_verdict contradiction(const struct model_format *fmt,
+static enum model_verdict contradiction(const struct model_walk_cfg *walk,
                                         const struct model_tlb_entry *a,
                                         const struct model_tlb_entry *b, uint64_t ia)
 {
+    uint8_t code = a->perms & b->perms & (MODEL_X | MODEL_X << MODEL_USER_SHIFT);
+
     /* Where one store may replace a leaf, two of one size are an old and a new one. */
-    if (a->key.stage != b->key.stage || (fmt->one_store && a->span == b->span))
+    if (a->key.stage != b->key.stage || (walk->fmt->one_store && a->span == b->span))
         return MODEL_V_OK;
     if (a->pa + (ia - a->key.ia) != b->pa + (ia - b->key.ia) || a->attr != b->attr ||
         a->key.global != b->key.global)
         return MODEL_V_CONFLICT_CONTENTS;
+    /* And two sizes are no trouble, but for the multiple-hit erratum. */
+    if (walk->fmt->one_store && !(walk->multihit && code))
+        return MODEL_V_OK;
     return a->span != b->span ? MODEL_V_CONFLICT_SIZE : MODEL_V_OK;
 }
 
-static enum model_verdict conflict(struct model_tlb *tlb, const struct model_format *fmt,
+static enum model_verdict conflict(struct model_tlb *tlb, const struct model_walk_cfg *walk,
                                    struct model_tlb_entry **leaf, unsigned n, uint64_t ia)
 {
     enum model_verdict worst = MODEL_V_OK;
 
     for (unsigned i = 0; i < n; i++)
         for (unsigned j = i + 1; j < n; j++) {
-            enum model_verdict v = contradiction(fmt, leaf[i], leaf[j], ia);
+            enum model_verdict v = contradiction(walk, leaf[i], leaf[j], ia);
 
             if (v == MODEL_V_CONFLICT_CONTENTS || worst == MODEL_V_OK)
                 worst = v;
@@ -191,7 +196,7 @@ enum model_fault model_tlb_translate(struct model_tlb *tlb, const struct model_c
     tlb->stats.translations++;
     leaves = model_cache_find(&tlb->cache, ctx, false, ia, c, TLB_MAX_CANDIDATES);
     n = leaves + model_cache_find(&tlb->cache, ctx, true, ia, c + leaves, TLB_MAX_CANDIDATES);
-    clash = conflict(tlb, ctx->walk.fmt, c, leaves, ia);
+    clash = conflict(tlb, &ctx->walk, c, leaves, ia);
     if (tlb->cfg.mode == MODEL_TLB_RANDOM) {
         uint64_t pick = model_rng_below(&tlb->rng, n + 1);
 

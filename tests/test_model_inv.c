@@ -332,6 +332,38 @@ static void a_replaced_page_is_stale_not_a_conflict(void **state)
     lm_destroy(&m);
 }
 
+/* Two sizes of one translation: harmless, but for code on a CPU with the multiple-hit erratum. */
+static void two_sizes_of_one_page(void **state)
+{
+    struct model_walk_cfg ept = {
+        .fmt = &model_ept, .stage = 2, .ia_bits = 48, .oa_bits = 46, .page2m = true
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t rights = 0x33 | (i & 1 ? 4 : 0);
+        struct model_tlb *t = model_tlb_new(&(struct model_tlb_cfg){ .seed = 1 });
+        struct model_xlat x;
+        struct lm m;
+        uint64_t pde;
+
+        ept.multihit = (i & 2) != 0;
+        assert_non_null(t);
+        lm_start(&m, &ept);
+        lm_link_as(&m, 7, 0xffffffffff000, 0);
+        lm_map(&m, 0, 2, 0x80600000 | rights | 0x80);
+        model_tlb_prefetch(t, &m.ctx, 0x1000);
+        pde = lm_entry(&m, 0, 2);
+        lm_set(&m, pde, lm_full_table(&m, 3, 0x80600000, rights) | 7);
+        model_tlb_prefetch(t, &m.ctx, 0x1000);
+        assert_int_equal(model_tlb_translate(t, &m.ctx, 0x1000, rd, &x), MODEL_OK);
+        assert_int_equal(x.oa, 0x80601000);
+        assert_int_equal(x.conflict, i == 3 ? MODEL_V_CONFLICT_SIZE : MODEL_V_OK);
+        model_tlb_free(t);
+        lm_destroy(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +375,7 @@ int main(void)
         cmocka_unit_test(arm_hints_by_granule),
         cmocka_unit_test(leaves_of_several_entries_go_piecewise),
         cmocka_unit_test(a_pointer_outlives_fences_by_address),
+        cmocka_unit_test(two_sizes_of_one_page),
         cmocka_unit_test(a_replaced_page_is_stale_not_a_conflict),
     };
 
