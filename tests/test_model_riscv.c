@@ -133,6 +133,7 @@ static void knows_rights(void **state)
     LM_WALK(&m, 0, user_ex, MODEL_OK, 0x80400000);
     LM_WALK(&m, 0, rd, MODEL_FAULT_PERMISSION, 0x80400000); /* SUM is 0 */
     m.ctx.walk.sum = true;
+    LM_WALK(&m, 0, rd, MODEL_OK, 0x80400000);
     LM_WALK(&m, 0, wr, MODEL_OK, 0x80400000);
     LM_WALK(&m, 0, ex, MODEL_FAULT_PERMISSION, 0x80400000); /* never, SUM or not */
     lm_destroy(&m);
