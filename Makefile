@@ -74,7 +74,7 @@ hosted_prog := -std=c11 -D_GNU_SOURCE $(warnings) $(include_dirs) -g -Iport/host
 
 # ---- what to do ----------------------------------------------------------------------------
 
-.PHONY: help format all run shell test check size matrix bench clean test-hosted test-build mutants \
+.PHONY: help format all run shell test check size matrix bench clean test-hosted test-build mutants spin \
     check-format check-tidy check-warnings check-blr check-sh debian
 
 help:
@@ -88,7 +88,7 @@ help:
 	@echo '  bench    measurements, each beside its peer; bench-pt: page tables only, beside Linux'
 	@echo '  library  build it for other programs; install (PREFIX, DESTDIR); test-library uses it as they would'
 	@echo '  all      build everything, run nothing;  clean  remove build/'
-	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), check-blr, format (rewrites every C file)'
+	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), spin (the protocol), check-blr, format (rewrites every C file)'
 	@echo 'On a bare Debian 12 or 13 start with ./run or ./test: they install what is missing.'
 
 all: $(B)/el2/tenon.img $(B)/initramfs.gz test-build
@@ -271,6 +271,10 @@ test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(lib_all)
 
 mutants:
 	$(Q)tools/mutants all $(M)
+
+# The conversion protocol, every interleaving, and its wrong variants (tools/spin --help).
+spin:
+	$(Q)tools/spin
 
 # ---- checks --------------------------------------------------------------------------------
 
