@@ -2,6 +2,7 @@
 /* The port for a process: addresses, entries, locks, time, log. */
 #include "hosted.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,6 +39,14 @@ __attribute__((constructor)) static void arena_map(void)
         abort();
     }
     arena = p;
+}
+
+int hosted_arena_share(void)
+{
+    void *p = mmap(arena, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+    return p == MAP_FAILED ? -errno : 0;
 }
 
 void *hosted_arena(void)
