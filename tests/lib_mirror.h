@@ -87,8 +87,10 @@ long tm_proc_call(struct tm_proc *p, long nr, uint64_t a, uint64_t b, uint64_t c
                   uint64_t e, uint64_t f);
 uint64_t tm_proc_peek(struct tm_proc *p, uint64_t at);
 void tm_proc_poke(struct tm_proc *p, uint64_t at, uint64_t value);
-/* A child unmaps [at, at+len): one that shares the memory, or one with its own copy. */
-long tm_proc_child_unmaps(struct tm_proc *p, bool shares, uint64_t at, uint64_t len);
+/* Makes a child, that shares the memory or has its own copy; which, later, unmaps [at, at+len) and
+ * ends. */
+long tm_proc_child(struct tm_proc *p, bool shares, uint64_t at, uint64_t len);
+long tm_proc_child_unmaps(struct tm_proc *p);
 void tm_proc_exec(struct tm_proc *p); /* it becomes another program, which ends */
 /*
  * `rounds` times: unmaps one of the first 64 pages of TM_SHARED, writes a word into its frame by

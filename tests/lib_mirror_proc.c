@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum proc_op { PROC_CALL, PROC_PEEK, PROC_POKE, PROC_CHILD, PROC_EXEC, PROC_RACE };
+enum proc_op { PROC_CALL, PROC_PEEK, PROC_POKE, PROC_CHILD, PROC_CHILD_GO, PROC_EXEC, PROC_RACE };
 
 struct proc_msg {
     uint32_t op;
@@ -63,36 +63,51 @@ static long result(long r)
 
 static struct {
     uint64_t at, len;
-} child_args;
+    int go[2];
+    pid_t pid;
+} child;
 
-#if defined(__has_feature)
+#if defined(__clang__)
 #define NO_SANITIZER __attribute__((no_sanitize("address", "thread")))
 #else
 #define NO_SANITIZER __attribute__((no_sanitize_address, no_sanitize_thread))
 #endif
 
+/* Waits for its sign, and then makes its call: by itself, whatever the parent does meanwhile. */
 NO_SANITIZER static int unmapping_child(void *arg)
 {
+    char sign;
+
     (void)arg;
-    syscall(SYS_munmap, child_args.at, child_args.len);
+    syscall(SYS_read, child.go[0], &sign, 1);
+    syscall(SYS_munmap, child.at, child.len);
     syscall(SYS_exit, 0);
     return 0;
 }
 
-static long child_unmaps(bool shares, uint64_t at, uint64_t len)
+static long child_starts(bool shares, uint64_t at, uint64_t len)
 {
     static char stack[64 * 1024] __attribute__((aligned(16)));
-    int status = 0;
 
-    child_args.at = at;
-    child_args.len = len;
-    pid_t pid = clone(unmapping_child, stack + sizeof(stack),
-                      (shares ? CLONE_VM | CLONE_VFORK : 0) | SIGCHLD, NULL);
-
-    if (pid < 0) {
+    child.at = at;
+    child.len = len;
+    if (pipe(child.go) != 0) {
         return -errno;
     }
-    return waitpid(pid, &status, 0) == pid ? 0 : -errno;
+    child.pid =
+        clone(unmapping_child, stack + sizeof(stack), (shares ? CLONE_VM : 0) | SIGCHLD, NULL);
+    return child.pid < 0 ? -errno : 0;
+}
+
+static long child_goes(void)
+{
+    int status = 0;
+    long err =
+        write(child.go[1], "", 1) == 1 && waitpid(child.pid, &status, 0) == child.pid ? 0 : -errno;
+
+    close(child.go[0]);
+    close(child.go[1]);
+    return err;
 }
 
 /* See tm_proc_race(). The frames are looked at by a mapping that is not offered. */
@@ -162,7 +177,9 @@ static long obey(const struct proc_msg *m, uint64_t start, uint64_t *alias, int 
         __atomic_store_n(p, m->a[1], __ATOMIC_SEQ_CST);
         return 0;
     case PROC_CHILD:
-        return child_unmaps(m->nr != 0, m->a[0], m->a[1]);
+        return child_starts(m->nr != 0, m->a[0], m->a[1]);
+    case PROC_CHILD_GO:
+        return child_goes();
     case PROC_EXEC:
         execv("/bin/true", argv);
         return -errno;
@@ -302,9 +319,14 @@ void tm_proc_poke(struct tm_proc *p, uint64_t at, uint64_t value)
     (void)told(p, &(struct proc_msg){ .op = PROC_POKE, .a = { at, value } });
 }
 
-long tm_proc_child_unmaps(struct tm_proc *p, bool shares, uint64_t at, uint64_t len)
+long tm_proc_child(struct tm_proc *p, bool shares, uint64_t at, uint64_t len)
 {
     return told(p, &(struct proc_msg){ .op = PROC_CHILD, .nr = shares, .a = { at, len } });
+}
+
+long tm_proc_child_unmaps(struct tm_proc *p)
+{
+    return told(p, &(struct proc_msg){ .op = PROC_CHILD_GO });
 }
 
 void tm_proc_exec(struct tm_proc *p)

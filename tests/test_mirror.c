@@ -130,6 +130,9 @@ static void maps_and_drops(void **state)
         mirror_end(&m, token);
         assert_int_equal(mirror_fault(&m, IA + 0x3000, PT_READ), 0);
         assert_true(device_has(0x3000));
+        mirror_end(&m, mirror_begin(&m, VA + 0x3000, PG)); /* nothing to cut this time */
+        tp_assert(!device_has(0x3000), "%s: old-translation-after-begin\n", kinds[k].name);
+        assert_int_equal(mirror_fault(&m, IA + 0x3000, PT_READ), 0);
         mirror_stop(&m);
         assert_false(mapped(0) || mapped(0x3000) || device_has(0) || device_has(2 * MIB));
         assert_int_equal(mirror_fault(&m, IA, PT_READ), -EFAULT);
