@@ -517,8 +517,12 @@ static void amd_grows(void **state)
             assert_int_equal(model_live_tables(c.live), 2);
             OK(put(&c, LM_TABLES + 16, (OA + LM_4K) | AMD)); /* the old root is a table like any */
             OK(put(&c, top, 0));
-            IS(model_live_table_free(c.live, LM_TABLES), TABLE_FREED_EARLY);
             IS(model_live_table_free(c.live, top), TABLE_FREED_LIVE);
+            /* The pointer to it is one of the new root now, for 512 GiB. */
+            done(&c, model_inv_amd_pages(LM_VMID, 512 * LM_1G, false, true));
+            IS(put(&c, LM_TABLES + 8, (OA + LM_2M) | AMD), TABLE_FREED_EARLY);
+            done(&c, model_inv_amd_pages(LM_VMID, LM_1G, false, true));
+            OK(model_live_table_free(c.live, LM_TABLES));
             break;
         case 2:
             IS(model_live_root(c.live, &more), TABLE_DIFFERS); /* rights are lost above */
