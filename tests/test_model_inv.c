@@ -400,6 +400,36 @@ static void pointers_keep_what_levels_above_said(void **state)
     lm_destroy(&m);
 }
 
+/* A cached pointer over skipped levels serves no address that needs them. */
+static void pointers_over_skipped_levels_serve_little(void **state)
+{
+    const struct model_walk_cfg amd = {
+        .fmt = &model_amdv1, .stage = 2, .ia_bits = 39, .oa_bits = 48, .start_level = 1
+    };
+    const uint64_t rw = (uint64_t)3 << 61 | 1;
+    struct model_tlb *t = model_tlb_new(&(struct model_tlb_cfg){ .seed = 1 });
+    struct model_xlat x;
+    struct lm m;
+    uint64_t pte;
+
+    (void)state;
+    assert_non_null(t);
+    lm_start(&m, &amd);
+    pte = lm_new_table(&m);
+    lm_set(&m, LM_TABLES, pte | rw | 1 << 9); /* 1 GiB of the root's, straight to level 1 */
+    lm_set(&m, pte + 8, 0x80401000 | rw);
+    lm_set(&m, pte + 16, 0x80402000 | rw);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, 2 * LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(x.source, MODEL_FROM_POINTER);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, LM_2M + LM_4K, rd, &x),
+                     MODEL_FAULT_TRANSLATION);
+    assert_int_equal(x.source, MODEL_FROM_TABLES);
+    assert_int_equal(model_tlb_check(t, &m.ctx), MODEL_V_OK);
+    model_tlb_free(t);
+    lm_destroy(&m);
+}
+
 /* Two sizes of one translation: harmless, but for code on a CPU with the multiple-hit erratum. */
 static void two_sizes_of_one_page(void **state)
 {
@@ -444,6 +474,7 @@ int main(void)
         cmocka_unit_test(leaves_of_several_entries_go_piecewise),
         cmocka_unit_test(a_pointer_outlives_fences_by_address),
         cmocka_unit_test(pointers_keep_what_levels_above_said),
+        cmocka_unit_test(pointers_over_skipped_levels_serve_little),
         cmocka_unit_test(two_sizes_of_one_page),
         cmocka_unit_test(a_replaced_page_is_stale_not_a_conflict),
     };

@@ -531,10 +531,10 @@ static void amd_grows(void **state)
             OK(put(&c, LM_TABLES + 16, (OA + LM_4K) | AMD)); /* the old root is a table like any */
             OK(put(&c, top, 0));
             IS(model_live_table_free(c.live, top), TABLE_FREED_LIVE);
-            /* The pointer to it is one of the new root now, for 512 GiB. */
-            done(&c, model_inv_amd_pages(LM_VMID, 512 * LM_1G, false, true));
+            /* The pointer to it is in an entry of 512 GiB now, and serves the first 2 MiB. */
+            done(&c, model_inv_amd_pages(LM_VMID, LM_2M, false, true));
             IS(put(&c, LM_TABLES + 8, (OA + LM_2M) | AMD), TABLE_FREED_EARLY);
-            done(&c, model_inv_amd_pages(LM_VMID, LM_1G, false, true));
+            done(&c, model_inv_amd_pages(LM_VMID, LM_2M / 2, false, true));
             OK(model_live_table_free(c.live, LM_TABLES));
             break;
         case 2:
