@@ -43,11 +43,13 @@ iommufd_lib := $(filter-out $(iommufd_front) $(iommufd_main),$(call files,iommuf
 helper_src := $(call files,tests/lib_*.c) $(iommufd_lib)
 test_src := $(call files,tests/test_*.c)
 bench_src := $(call files,bench/bench_*.c)
+top_src := $(call files,top/*.c)
 bench_helper_src := $(filter-out $(bench_src),$(call files,bench/*.c))
 every_c := $(call files,include/tenon/*.h model/*.[ch] port/*/*.[ch] pt/*.[ch] pt/fmt/*.[ch] \
     mem/*.[ch] space/*.[ch] iommu/*.[ch] hw/*/*.[ch] hv/*.[ch] vmm/*.[ch] payload/*.[ch] payload/*/*.[ch] \
     tests/*.[ch] bench/*.[ch] bench/*/*.[ch] bench/peer/range/*.[ch] examples/*.c examples/*/*.c)
 every_c += $(call files,iommufd/*.[ch])
+every_c += $(call files,top/*.[ch])
 
 # ---- flags ---------------------------------------------------------------------------------
 
@@ -74,7 +76,7 @@ hosted_prog := -std=c11 -D_GNU_SOURCE $(warnings) $(include_dirs) -g -Iport/host
 
 # ---- what to do ----------------------------------------------------------------------------
 
-.PHONY: help format all run shell test check size matrix bench clean test-hosted test-build mutants spin \
+.PHONY: help format all run shell test check size matrix bench clean test-hosted test-build mutants spin top test-top \
     check-format check-tidy check-warnings check-blr check-sh debian
 
 help:
@@ -88,7 +90,7 @@ help:
 	@echo '  bench    measurements, each beside its peer; bench-pt: page tables only, beside Linux'
 	@echo '  library  build it for other programs; install (PREFIX, DESTDIR); test-library uses it as they would'
 	@echo '  all      build everything, run nothing;  clean  remove build/'
-	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), spin (the protocol), check-blr, format (rewrites every C file)'
+	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), spin (the protocol), top (build tenon-top), check-blr, format (rewrites every C file)'
 	@echo 'On a bare Debian 12 or 13 start with ./run or ./test: they install what is missing.'
 
 all: $(B)/el2/tenon.img $(B)/initramfs.gz test-build
@@ -249,6 +251,20 @@ include bench/peer/peer.mk
 
 include packaging/library.mk
 
+# The view of memory for a terminal; it draws as `tenon show` does.
+top_obj := $(top_src:%=$(B)/hosted/%.o) $(B)/hosted/vmm/draw.c.o
+
+$(B)/hosted/tenon-top: $(top_obj) $(B)/hosted/libtenon.a
+	$(say) LD $@
+	$(Q)$(CC) -O2 -pthread $^ -o $@
+
+top: $(B)/hosted/tenon-top
+
+test-top: $(B)/hosted/tenon-top
+	$(Q)tools/test-top
+
+-include $(top_obj:.o=.d)
+
 # ---- running -------------------------------------------------------------------------------
 
 machine := $(B)/el2/tenon.img $(B)/initramfs.gz $(hostile_img)
@@ -266,7 +282,7 @@ bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range $(B)
 	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
 	$(Q)tools/bench-el2 $(B)/el2/bench_el2.elf
 
-test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(lib_all)
+test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(lib_all) $(B)/hosted/tenon-top
 	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
 
 mutants:
@@ -361,7 +377,7 @@ $(B)/tidy/hosted/%.c.ok: %.c .clang-tidy
 	$(Q)touch $@
 
 tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src) $(test_src) \
-    $(iommufd_main) $(iommufd_front) \
+    $(iommufd_main) $(iommufd_front) $(top_src) \
     $(call files,bench/*.c bench/pt/*.c bench/range/*.c)
 
 check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \

@@ -3,6 +3,7 @@
  * Pictures of memory. The machine: one strip by owner. A VM: its memory in lines of 64 MiB, each
  * with three bands: private/shared, leaf size in the CPU's tree, leaf size in the device's tree.
  */
+#include "draw.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -13,55 +14,6 @@
 #define BAND       9.0
 #define LINE       38.0
 #define LINE_BYTES (64 * MIB)
-
-static const char *owner_colour(uint16_t owner)
-{
-    static const char *const vm[] = { "#2f7d4f", "#8a5fbf", "#b8860b", "#0f7d8c" };
-    switch (owner) {
-    case OWNER_NONE:
-        return "#e6e6e6";
-    case OWNER_HYP:
-        return "#b03a2e";
-    case OWNER_HOST:
-        return "#5b86c4";
-    default:
-        return vm[(owner - OWNER_VM0) % COUNT(vm)];
-    }
-}
-
-static const char *state_colour(uint8_t state)
-{
-    return state == GMEM_PRIVATE ? "#2f7d4f" : state == GMEM_SHARED ? "#f0a030" : "#d9669b";
-}
-
-static const char *level_colour(uint8_t level)
-{
-    static const char *const colours[] = { "#0b2545", "#13315c", "#5b86c4", "#c9dcf2" };
-    return level < COUNT(colours) ? colours[level] : "#ffffff";
-}
-
-static void box(FILE *f, double x, double y, double w, double h, const char *fill,
-                const char *title)
-{
-    fprintf(f, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" fill=\"%s\">", x, y, w,
-            h, fill);
-    fprintf(f, "<title>%s</title></rect>\n", title);
-}
-
-static void text(FILE *f, double x, double y, const char *style, const char *words)
-{
-    fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, style, words);
-}
-
-static double key(FILE *f, double x, double y, const char *colour, const char *words)
-{
-    fprintf(f,
-            "<rect x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\" fill=\"%s\" "
-            "stroke=\"#888\" stroke-width=\"0.5\"/>\n",
-            x, y - 10, colour);
-    text(f, x + 17, y, "", words);
-    return x + 17 + 7.2 * (double)strlen(words) + 22;
-}
 
 /* ---- the machine ---- */
 
@@ -74,32 +26,32 @@ static double draw_machine(FILE *f, const struct frame_list *frames, double y)
     uint64_t base = frames->run[0].pa;
     double bytes = (double)(last->pa + last->frames * PAGE - base);
     bool seen[MAX_VMS] = { false };
-    text(f, LEFT, y, "font-weight=\"bold\"", "The machine's frames, by owner");
+    draw_text(f, LEFT, y, "font-weight=\"bold\"", "The machine's frames, by owner");
     y += 10;
     for (size_t i = 0; i < frames->n; i++) {
         const struct tn_frame_run *r = &frames->run[i];
         double x = (double)(r->pa - base) / bytes * WIDTH;
         double w = (double)(r->frames * PAGE) / bytes * WIDTH;
         seen[r->owner % MAX_VMS] = true;
-        box(f, LEFT + x, y, w > 0.4 ? w : 0.4, 26, owner_colour(r->owner),
-            ui_format("%s, %#llx, %s", ui_owner(r->owner), (unsigned long long)r->pa,
-                      ui_size(r->frames * PAGE)));
+        draw_box(f, LEFT + x, y, w > 0.4 ? w : 0.4, 26, draw_owner_colour(r->owner),
+                 ui_format("%s, %#llx, %s", ui_owner(r->owner), (unsigned long long)r->pa,
+                           ui_size(r->frames * PAGE)));
         if (r->borrower) {
-            box(f, LEFT + x, y + 20, w > 0.4 ? w : 0.4, 6, owner_colour(r->borrower),
-                ui_format("lent to %s", ui_owner(r->borrower)));
+            draw_box(f, LEFT + x, y + 20, w > 0.4 ? w : 0.4, 6, draw_owner_colour(r->borrower),
+                     ui_format("lent to %s", ui_owner(r->borrower)));
         }
     }
-    text(f, LEFT, y + 42, "font-size=\"11\"", ui_format("%#llx", (unsigned long long)base));
-    text(f, LEFT + WIDTH, y + 42, "font-size=\"11\" text-anchor=\"end\"",
-         ui_format("%#llx", (unsigned long long)(base + (uint64_t)bytes)));
+    draw_text(f, LEFT, y + 42, "font-size=\"11\"", ui_format("%#llx", (unsigned long long)base));
+    draw_text(f, LEFT + WIDTH, y + 42, "font-size=\"11\" text-anchor=\"end\"",
+              ui_format("%#llx", (unsigned long long)(base + (uint64_t)bytes)));
     y += 64;
     double x = LEFT;
     for (unsigned o = 0; o < MAX_VMS; o++) {
         if (seen[o]) {
-            x = key(f, x, y, owner_colour((uint16_t)o), ui_owner((uint16_t)o));
+            x = draw_key(f, x, y, draw_owner_colour((uint16_t)o), ui_owner((uint16_t)o));
         }
     }
-    text(f, x, y, "fill=\"#555\"", "(lower edge: lent to)");
+    draw_text(f, x, y, "fill=\"#555\"", "(lower edge: lent to)");
     return y + 36;
 }
 
@@ -114,7 +66,7 @@ static void draw_run(FILE *f, uint64_t from, uint64_t to, double y, const char *
         uint64_t end = (line + 1) * LINE_BYTES < to ? (line + 1) * LINE_BYTES : to;
         double x = (double)(from % LINE_BYTES) / (double)LINE_BYTES * WIDTH;
         double w = (double)(end - from) / (double)LINE_BYTES * WIDTH;
-        box(f, LEFT + x, y + (double)line * LINE, w > 1 ? w : 1, BAND, colour, title);
+        draw_box(f, LEFT + x, y + (double)line * LINE, w > 1 ? w : 1, BAND, colour, title);
         from = end;
     }
 }
@@ -140,7 +92,7 @@ static void draw_band(FILE *f, const struct mem_list *mem, enum band b, double y
         }
         if ((to - from < 64 * KIB) == small) {
             draw_run(f, from - TN_GUEST_RAM, to - TN_GUEST_RAM, y + (double)b * (BAND + 1),
-                     b == BAND_STATE ? state_colour(value) : level_colour(value),
+                     b == BAND_STATE ? draw_state_colour(value) : draw_level_colour(value),
                      ui_format("%#llx, %s: %s", (unsigned long long)from, ui_size(to - from),
                                b == BAND_STATE ? mem_state_name(value) : mem_level_name(value)));
         }
@@ -151,30 +103,32 @@ static double draw_legend(FILE *f, double y)
 {
     double x = LEFT;
     for (uint8_t s = 0; s < 3; s++) {
-        x = key(f, x, y, state_colour(s), mem_state_name(s));
+        x = draw_key(f, x, y, draw_state_colour(s), mem_state_name(s));
     }
     for (uint8_t level = 1; level < 4; level++) {
-        x = key(f, x, y, level_colour(level), ui_format("leaf %s", mem_level_name(level)));
+        x = draw_key(f, x, y, draw_level_colour(level),
+                     ui_format("leaf %s", mem_level_name(level)));
     }
-    key(f, x, y, "#ffffff", "not mapped");
+    draw_key(f, x, y, "#ffffff", "not mapped");
     return y + 22;
 }
 
 static double draw_vm(FILE *f, const struct mem_list *mem, const struct tn_vm_stat *stat, double y)
 {
     uint64_t lines = (stat->bytes + LINE_BYTES - 1) / LINE_BYTES;
-    text(f, LEFT, y, "font-weight=\"bold\"",
-         ui_format("VM %u: %s, %s mode, %s conversions so far", stat->id, ui_size(stat->bytes),
-                   stat->flags & TN_VM_SHARE ? "share" : "mirror", ui_count(stat->conversions)));
+    draw_text(f, LEFT, y, "font-weight=\"bold\"",
+              ui_format("VM %u: %s, %s mode, %s conversions so far", stat->id, ui_size(stat->bytes),
+                        stat->flags & TN_VM_SHARE ? "share" : "mirror",
+                        ui_count(stat->conversions)));
     y = draw_legend(f, y + 22);
     for (uint64_t i = 0; i < lines; i++) {
         double top = y + (double)i * LINE;
-        text(f, LEFT - 8, top + 18, "text-anchor=\"end\" font-size=\"11\"",
-             ui_format("%#llx", (unsigned long long)(TN_GUEST_RAM + i * LINE_BYTES)));
+        draw_text(f, LEFT - 8, top + 18, "text-anchor=\"end\" font-size=\"11\"",
+                  ui_format("%#llx", (unsigned long long)(TN_GUEST_RAM + i * LINE_BYTES)));
         for (int b = 0; b < 3; b++) {
             static const char *const names[] = { "state", "CPU", "I/O" };
-            text(f, LEFT + WIDTH + 6, top + 8 + b * (BAND + 1), "font-size=\"9\" fill=\"#555\"",
-                 names[b]);
+            draw_text(f, LEFT + WIDTH + 6, top + 8 + b * (BAND + 1),
+                      "font-size=\"9\" fill=\"#555\"", names[b]);
         }
     }
     for (enum band b = BAND_STATE; b <= BAND_IO; b++) {
@@ -193,11 +147,7 @@ int svg_write(const char *path, const struct mem_list *mem, const struct tn_vm_s
     }
     double lines = mem ? (double)((stat->bytes + LINE_BYTES - 1) / LINE_BYTES) : 0;
     double height = mem ? 204 + lines * LINE : 150;
-    fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
-            "font-family=\"sans-serif\" font-size=\"13\">\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
-            LEFT + WIDTH + 50, height);
+    draw_begin(f, LEFT + WIDTH + 50, height);
     double y = draw_machine(f, frames, 34);
     if (mem) {
         draw_vm(f, mem, stat, y);
