@@ -251,7 +251,7 @@ include bench/peer/peer.mk
 
 include packaging/library.mk
 
-# The view of memory for a terminal; it draws as `tenon show` does.
+# The view of memory for a terminal; it draws as `tenon mem show` does.
 top_obj := $(top_src:%=$(B)/hosted/%.o) $(B)/hosted/vmm/draw.c.o
 
 $(B)/hosted/tenon-top: $(top_obj) $(B)/hosted/libtenon.a

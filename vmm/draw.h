@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Boxes, words and colours of the pictures of memory: `tenon show` and `tenon-top` alike. */
+/* Boxes, words and colours of the pictures of memory: `tenon mem show` and `tenon-top` alike. */
 #ifndef DRAW_H
 #define DRAW_H
 
