@@ -82,7 +82,8 @@ struct mirror_watch {
     } pending[WATCH_PENDING];
 };
 
-/* Takes an offer from the socket: pid, range and descriptors are in *w. -EPROTO, -EPIPE. */
+/* Takes an offer from the socket: pid, range and descriptors are in *w. Who offers is believed: it
+ * could name another process of the same user. -EPROTO, -EPIPE. */
 int mirror_watch_take(struct mirror_watch *w, int sock);
 /*
  * Follows: mirrors what was offered in `io` at `ia` (mirror_init's errors), starts the watching thread

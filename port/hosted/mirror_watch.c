@@ -52,7 +52,7 @@ int mirror_watch_take(struct mirror_watch *w, int sock)
                         .msg_iovlen = 1,
                         .msg_control = control.buf,
                         .msg_controllen = sizeof(control.buf) };
-    int fds[2 + MIRROR_BACKINGS];
+    int fds[2 + MIRROR_BACKINGS] = { 0 };
     unsigned got = 0, n = 0;
     ssize_t len = recvmsg(sock, &h, MSG_CMSG_CLOEXEC | MSG_WAITALL);
 
