@@ -74,12 +74,14 @@ static struct access *free_slot(struct model_dma *dma)
 
 int model_dma_begin(struct model_dma *dma, uint64_t ia, bool write, const void *data, size_t len)
 {
-    struct model_access how = { .what = write ? MODEL_W : MODEL_R,
-                                .user = dma->ctx.walk.stage == 1 && dma->ctx.walk.two_priv };
+    const struct model_walk_cfg *walk = &dma->ctx.walk;
+    struct model_access how = { .what = write ? MODEL_W : MODEL_R };
     struct model_xlat x;
     struct access *a;
     int handle = -1;
 
+    /* Requests are a user's, unless a transaction says otherwise. */
+    how.user = walk->fmt != &model_arm || (walk->stage == 1 && walk->two_priv);
     if (len == 0 || len > MAX_BYTES || ia % MODEL_PAGE_SIZE + len > MODEL_PAGE_SIZE)
         return -1;
     /* Held over translation and entry into the list: a sync sees all of it or none. */
@@ -100,12 +102,12 @@ int model_dma_begin(struct model_dma *dma, uint64_t ia, bool write, const void *
     a->len = len;
     a->why = x.stale_why;
     a->key = (struct model_key){
-        .ia = x.leaf_ia,
+        .ia = ia >> x.entry_shift << x.entry_shift,
         .vmid = dma->ctx.vmid,
         .asid = dma->ctx.asid,
         .stage = dma->ctx.walk.stage,
         .level = x.level,
-        .shift = x.shift,
+        .shift = x.entry_shift,
         .global = x.global,
     };
     if (write)

@@ -185,12 +185,139 @@ static void threads_see_no_transient(void **state)
     lm_destroy(&s.m);
 }
 
+/*
+ * Where one store may replace a leaf, the page under a device changes beside its walkers: they find
+ * the one or the other, nothing else and no fault; after the sync only the new one. VT-d second
+ * stage, AMD v1 and RISC-V x4 (rows of format, input bits, entry bits, the kind of invalidation).
+ */
+static const struct swap {
+    struct model_walk_cfg walk;
+    uint64_t link, mask;
+    unsigned right;
+    uint64_t leaf;
+} swaps[] = {
+    { { .fmt = &model_vtd2, .stage = 2, .ia_bits = 39, .oa_bits = 46, .start_level = 1 },
+      3,
+      0xffffffffff000,
+      0,
+      3 },
+    { { .fmt = &model_amdv1, .stage = 2, .ia_bits = 21, .oa_bits = 48, .start_level = 3 },
+      0,
+      0xffffffffff000,
+      0,
+      (uint64_t)3 << 61 | 1 },
+    { { .fmt = &model_riscv, .stage = 2, .ia_bits = 41, .oa_bits = 56, .start_level = 1 },
+      1,
+      0xfffffffffff000,
+      2,
+      0xdf },
+};
+
+static struct model_inv inv_of(const struct swap *w, uint64_t ia)
+{
+    if (w->walk.fmt == &model_vtd2)
+        return model_inv_vtd_page(LM_VMID, ia, 0, true);
+    if (w->walk.fmt == &model_amdv1)
+        return model_inv_amd_pages(LM_VMID, ia, false, false);
+    return model_inv_riscv_gvma(LM_VMID, ia);
+}
+
+static void *swap_walker(void *arg)
+{
+    struct story *s = arg;
+
+    while (!s->stop) {
+        uint64_t word = 0, at = oa(s->tlb, &s->m, LM_4K);
+
+        if ((at != A && at != B) || !model_dma_access(s->dma, LM_4K, true, &word, 8))
+            s->wrong++;
+    }
+    return NULL;
+}
+
+static void pages_replaced_under_dma(void **state)
+{
+    static struct story s;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(swaps) / sizeof(swaps[0]); i++) {
+        const struct swap *w = &swaps[i];
+        pthread_t th[2];
+
+        lm_start(&s.m, &w->walk);
+        lm_link_as(&s.m, w->link, w->mask, w->right);
+        s.stop = false;
+        s.wrong = 0;
+        s.tlb = model_tlb_new(&(struct model_tlb_cfg){
+            .mode = MODEL_TLB_RANDOM, .seed = i, .spec_rate = 60, .evict_rate = 30 });
+        s.dma = model_dma_new(s.tlb, &s.m.ctx, &s.m.phys, LM_OWNER, true);
+        s.entry = lm_entry(&s.m, LM_4K, 3);
+        lm_set(&s.m, s.entry, A >> w->right | w->leaf);
+        model_tlb_speculate_in(s.tlb, &s.m.ctx, LM_4K, LM_4K);
+        for (int t = 0; t < 2; t++)
+            pthread_create(&th[t], NULL, swap_walker, &s);
+        for (int n = 0; n < 400; n++) {
+            uint64_t from = n & 1 ? B : A, to = n & 1 ? A : B;
+
+            lm_set(&s.m, s.entry, to >> w->right | w->leaf);
+            invalidate(s.tlb, inv_of(w, LM_4K));
+            model_tlb_sync(s.tlb);
+            /* Nobody writes to the old page any more: it may have another owner for a while. */
+            model_phys_mark(&s.m.phys, from, LM_4K, MODEL_PAGE_DATA, LM_OWNER + 1);
+            if (oa(s.tlb, &s.m, LM_4K) != to)
+                s.wrong++;
+            model_phys_mark(&s.m.phys, from, LM_4K, MODEL_PAGE_DATA, LM_OWNER);
+        }
+        s.stop = true;
+        for (int t = 0; t < 2; t++)
+            pthread_join(th[t], NULL);
+        assert_int_equal(s.wrong, 0);
+        assert_int_equal(model_dma_events(s.dma), 0);
+        assert_int_equal(model_tlb_check(s.tlb, &s.m.ctx), MODEL_V_OK);
+        model_dma_free(s.dma);
+        model_tlb_free(s.tlb);
+        lm_destroy(&s.m);
+    }
+}
+
+/* Devices are users: pages of the kernel alone are not for them, where a format tells them apart. */
+static void devices_are_users(void **state)
+{
+    const struct model_walk_cfg sv39 = { .fmt = &model_riscv,
+                                         .stage = 1,
+                                         .ia_bits = 39,
+                                         .oa_bits = 56,
+                                         .start_level = 1,
+                                         .canonical = true };
+    struct lm m;
+    struct model_tlb *t = tlb_of(MODEL_TLB_NONE, MODEL_APPLY_AT_SYNC, 1);
+    struct model_dma *d;
+    struct model_dma_event ev;
+    uint64_t word = 0;
+
+    (void)state;
+    lm_start(&m, &sv39);
+    lm_link_as(&m, 1, 0xfffffffffff000, 2);
+    lm_map(&m, 0, 3, A >> 2 | 0xdf);
+    lm_map(&m, LM_4K, 3, B >> 2 | 0xcf);
+    d = model_dma_new(t, &m.ctx, &m.phys, LM_OWNER, true);
+    assert_true(model_dma_access(d, 0, true, &word, 8));
+    assert_false(model_dma_access(d, LM_4K, true, &word, 8));
+    assert_true(model_dma_event(d, 0, &ev));
+    assert_int_equal(ev.fault, MODEL_FAULT_PERMISSION);
+    model_dma_free(d);
+    model_tlb_free(t);
+    lm_destroy(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sync_waits_for_dma_in_flight),
         cmocka_unit_test(dma_events),
         cmocka_unit_test(threads_see_no_transient),
+        cmocka_unit_test(pages_replaced_under_dma),
+        cmocka_unit_test(devices_are_users),
     };
 
     return cmocka_run_group_tests_name("model: DMA and threads", tests, NULL, NULL);
