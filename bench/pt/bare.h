@@ -13,9 +13,9 @@
 uint64_t bare_cut(uint64_t *const *table, uint64_t *link, unsigned n, bool vector);
 /* Merge: 512 entries of table[i] compared with what they should be, then one compare-exchange. */
 uint64_t bare_merge(uint64_t *const *table, uint64_t *link, unsigned n, bool vector);
-/* Replace: a walk of four tables for each address, 0 into the entry by compare-exchange (hardware may
- * be marking it), then another address by a store. Entries are this process's pointers with bit 0
- * set. */
-uint64_t bare_replace(uint64_t *root, const uint64_t *ia, unsigned n);
+/* Replace: a walk of four tables for each address and a compare-exchange (hardware may be marking the
+ * entry): of the new address, or, where that takes two stores, of 0, and then a store. Entries are
+ * this process's pointers with bit 0 set. */
+uint64_t bare_replace(uint64_t *root, const uint64_t *ia, unsigned n, bool one_store);
 
 #endif
