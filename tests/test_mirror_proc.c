@@ -405,6 +405,23 @@ static void events_have_a_window(void **state)
     tm_close(&t);
 }
 
+/* A mapping made after the offer has no events: its end would not be told, so it is not mirrored. */
+static void events_of_what_was_offered(void **state)
+{
+    (void)state;
+    OPEN(WATCH_EVENTS);
+    writes(0x5000, 1);
+    long r = tm_proc_call(&t.p, SYS_mmap, t.start + 0x5000, PG, 3, FIXED_ANON, (uint64_t)-1, 0);
+
+    tp_assert(r >= 0, "mmap: %ld\n", r);
+    while (level_at(0x5000) != 0) {
+        sched_yield();
+    }
+    tp_assert(fault(0x5000, PT_READ) == -EFAULT, "mapping-without-events\n");
+    reads(0x4000, 0); /* beside it all is well */
+    tm_close(&t);
+}
+
 /* ---- everything at once ---- */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -476,11 +493,17 @@ int main(void)
     const struct CMUnitTest none[] = { cmocka_unit_test(not_under_this_sanitizer) };
 
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_demand),          cmocka_unit_test(private_is_by_address),
-        cmocka_unit_test(drops_before_calls), cmocka_unit_test(in_flight_is_over),
-        cmocka_unit_test(child_that_shares),  cmocka_unit_test(child_with_a_copy),
-        cmocka_unit_test(fork_is_a_change),   cmocka_unit_test(exec_ends_it),
-        cmocka_unit_test(exit_ends_it),       cmocka_unit_test(events_have_a_window),
+        cmocka_unit_test(on_demand),
+        cmocka_unit_test(private_is_by_address),
+        cmocka_unit_test(drops_before_calls),
+        cmocka_unit_test(in_flight_is_over),
+        cmocka_unit_test(child_that_shares),
+        cmocka_unit_test(child_with_a_copy),
+        cmocka_unit_test(fork_is_a_change),
+        cmocka_unit_test(exec_ends_it),
+        cmocka_unit_test(exit_ends_it),
+        cmocka_unit_test(events_have_a_window),
+        cmocka_unit_test(events_of_what_was_offered),
         cmocka_unit_test(dma_beside_unmaps),
     };
 

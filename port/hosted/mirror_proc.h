@@ -9,7 +9,8 @@
  *                 has dropped what it concerns. Nothing stale at any moment.
  *   WATCH_EVENTS  userfaultfd: the kernel tells of unmap, remap and remove when they are done; until
  *                 the mirror has read that and dropped, a device can reach the old frame. The window
- *                 is counted and measured (struct mirror_watch).
+ *                 is counted and measured (struct mirror_watch). What is mapped in the range after the
+ *                 offer has no events: with WATCH_EVENTS alone it is not mirrored (-EFAULT).
  *
  * What an output address of such a mirror means (the devices behind it must know):
  *   MIRROR_OA_BACKING(i) + offset   offset in the i-th file that was offered: a frame by itself

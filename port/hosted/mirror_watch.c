@@ -108,13 +108,28 @@ static uint64_t output_of(const struct mirror_watch *w, bool shared, unsigned ma
     return MIRROR_OA_PROCESS + start;
 }
 
+/* Events come only of mappings that were there when the range was registered (and of what mremap made
+ * of them): those that carry the flag of write-protect mode. In smaps, flags follow their mapping. */
+static bool has_events(FILE *smaps)
+{
+    char line[512];
+
+    while (fgets(line, sizeof(line), smaps) != NULL) {
+        if (strncmp(line, "VmFlags:", 8) == 0) {
+            return strstr(line, " uw") != NULL;
+        }
+    }
+    return false;
+}
+
 static int find(struct mirror *m, uint64_t va, uint32_t access, struct mirror_run *run)
 {
     struct mirror_watch *w = of(m);
     char line[512];
     int err = -EFAULT;
+    bool events_only = (w->how & WATCH_CALLS) == 0;
 
-    snprintf(line, sizeof(line), "/proc/%d/maps", w->pid);
+    snprintf(line, sizeof(line), "/proc/%d/%s", w->pid, events_only ? "smaps" : "maps");
     FILE *f = fopen(line, "re");
 
     if (f == NULL) {
@@ -139,6 +154,10 @@ static int find(struct mirror *m, uint64_t va, uint32_t access, struct mirror_ru
                                  .prot = (perm[0] == 'r' ? PT_READ : 0u) |
                                          (perm[1] == 'w' ? PT_WRITE : 0u) };
         err = (access & ~run->prot) != 0 || (run->prot & PT_READ) == 0 ? -EPERM : 0;
+        if (events_only && !has_events(f)) {
+            err = -EFAULT; /* its end would not be told */
+            break;
+        }
     }
     fclose(f);
     return err;
