@@ -5,7 +5,8 @@
 #
 #   libtenon.so, libtenon.a    in a process; what the headers declare is exported, nothing else
 #   libtenon-free.a            freestanding, for aarch64 and x86-64: whoever links it brings a port
-#   tenon/*.h                  the contracts; tenon/hosted.h: what the first two add
+#   tenon/*.h                  the contracts; what the first two add: tenon/hosted.h, mirror_proc.h, snapshot_file.h
+#   tenon-top                  a view of memory for a terminal (docs/pictures.md)
 #   tenon.pc, tenon-free.pc, tenon-config.cmake, reference.html
 
 lib_version := 0.1.0
@@ -19,7 +20,7 @@ L := $(B)/library
 
 # Not those of the hypervisor's two doors, which are no part of the library.
 lib_headers := $(filter-out include/tenon/control.h include/tenon/guest.h,$(call files,include/tenon/*.h)) \
-    port/hosted/hosted.h
+    port/hosted/hosted.h port/hosted/mirror_proc.h port/hosted/snapshot_file.h
 lib_so := $(L)/libtenon.so.$(lib_version)
 lib_free := $(L)/aarch64/libtenon-free.a $(L)/x86_64/libtenon-free.a
 lib_text := $(L)/tenon.pc $(L)/tenon-free.pc $(L)/tenon-config.cmake $(L)/tenon-config-version.cmake
@@ -97,12 +98,13 @@ $(L)/reference.html: packaging/reference.awk $(lib_headers)
 
 to := $(DESTDIR)$(LIBDIR)
 
-install: $(lib_all)
+install: $(lib_all) $(B)/hosted/tenon-top
 	$(Q)install -d $(DESTDIR)$(INCLUDEDIR)/tenon $(to)/pkgconfig $(to)/cmake/tenon $(to)/tenon/aarch64 \
 	    $(to)/tenon/x86_64 $(DESTDIR)$(DOCDIR)
 	$(Q)install -m 644 $(lib_headers) $(DESTDIR)$(INCLUDEDIR)/tenon
 	$(Q)install -m 644 $(B)/hosted/libtenon.a $(to)
 	$(Q)install -m 755 $(lib_so) $(to)
+	$(Q)install -D -m 755 $(B)/hosted/tenon-top $(DESTDIR)$(PREFIX)/bin/tenon-top
 	$(Q)ln -sf libtenon.so.$(lib_version) $(to)/libtenon.so.$(lib_major)
 	$(Q)ln -sf libtenon.so.$(lib_version) $(to)/libtenon.so
 	$(Q)install -m 644 $(L)/aarch64/libtenon-free.a $(to)/tenon/aarch64
@@ -112,5 +114,5 @@ install: $(lib_all)
 	$(Q)install -m 644 $(L)/reference.html LICENSE $(DESTDIR)$(DOCDIR)
 	@echo "installed in $(DESTDIR)$(PREFIX): libtenon $(lib_version); $(DESTDIR)$(DOCDIR)/reference.html"
 
-test-library: $(lib_all)
+test-library: $(lib_all) $(B)/hosted/tenon-top
 	$(Q)tools/test-library
