@@ -235,7 +235,7 @@ pick = $(if $(T),$(foreach w,$(T),$(foreach t,$(1),$(if $(findstring $(w),$(notd
 test-build: $(hosted_tests) $(asan_tests) $(tsan_tests)
 
 # The three builds of every test. tools/run-tests prints the sum as its last line.
-test-hosted: $(call pick,$(hosted_tests) $(asan_tests) $(tsan_tests))
+test-hosted: $(call pick,$(hosted_tests) $(asan_tests) $(tsan_tests) $(fuzz_replays))
 	$(Q)tools/run-tests $^
 
 bench_bin := $(patsubst bench/%.c,$(B)/hosted/%,$(bench_src))
@@ -250,6 +250,7 @@ $(B)/hosted/bench_%: $(B)/hosted/bench/bench_%.c.o $(bench_helper_src:%=$(B)/hos
 include bench/peer/peer.mk
 
 include packaging/library.mk
+include tests/fuzz/fuzz.mk
 
 # The view of memory for a terminal; it draws as `tenon mem show` does.
 top_obj := $(top_src:%=$(B)/hosted/%.o) $(B)/hosted/vmm/draw.c.o
@@ -282,8 +283,8 @@ bench: $(machine) $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range $(B)
 	$(Q)tools/bench $(bench_bin) $(B)/hosted/bench_pt $(B)/hosted/bench_range
 	$(Q)tools/bench-el2 $(B)/el2/bench_el2.elf
 
-test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(lib_all) $(B)/hosted/tenon-top
-	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests)
+test: $(machine) $(hosted_tests) $(asan_tests) $(tsan_tests) $(fuzz_replays) $(lib_all) $(B)/hosted/tenon-top
+	$(Q)tools/test-all $(hosted_tests) $(asan_tests) $(tsan_tests) $(fuzz_replays)
 
 mutants:
 	$(Q)tools/mutants all $(M)
@@ -377,7 +378,7 @@ $(B)/tidy/hosted/%.c.ok: %.c .clang-tidy
 	$(Q)touch $@
 
 tidy_hosted := $(filter-out $(core_src),$(hosted_src)) $(model_src) $(helper_src) $(test_src) \
-    $(iommufd_main) $(iommufd_front) $(top_src) \
+    $(iommufd_main) $(iommufd_front) $(top_src) $(tidy_fuzz) \
     $(call files,bench/*.c bench/pt/*.c bench/range/*.c)
 
 check-tidy: $(bare_check:%=$(B)/tidy/el2/%.ok) $(payload_check:%=$(B)/tidy/payload/%.ok) \

@@ -187,6 +187,9 @@ static void audit_devices(struct audit *a)
         if (d && d->owner != f.owner) {
             violation(a, "device", f.bdf, "walks a tree of another owner", d->owner);
         }
+        if (f.owner >= OWNER_VM0 && !vm_slot((uint32_t)f.owner - OWNER_VM0)->has_domain) {
+            violation(a, "device", f.bdf, "of a VM whose trees are gone", f.owner);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
  * Nothing in its page is read a second time: the host may rewrite it from another CPU meanwhile.
  */
 #include "ctl.h"
+#include "sysreg.h"
 
 static uint32_t slot_busy[TN_SLOTS];
 
@@ -169,7 +170,7 @@ static void answer(uint64_t slot_pa)
 
     /* EL2 maps the slots non-cacheable, as the host's Device mapping wants it: no maintenance, only
      * order. The host's stores came before the doorbell's. */
-    __asm__ volatile("dsb sy" ::: "memory");
+    dsb_sy();
     memcpy(&rq, page, sizeof(rq));
     memcpy(c.arg, rq.arg, sizeof(c.arg));
     c.in_len = rq.data_len;
@@ -188,7 +189,7 @@ static void answer(uint64_t slot_pa)
     memcpy(page->out, c.out, sizeof(c.out));
     page->data_len = c.len;
     page->result = err;
-    __asm__ volatile("dsb sy" ::: "memory");
+    dsb_sy();
 }
 
 static int doorbell(uint64_t offset, bool write, unsigned size, uint64_t *val)

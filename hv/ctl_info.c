@@ -19,9 +19,8 @@ int ctl_hello(struct ctl *c)
 /* MIDR_EL1: implementer [31:24], part [15:4]. */
 static const char *cpu_name(void)
 {
-    uint64_t midr;
+    uint64_t midr = rd(midr_el1);
 
-    __asm__("mrs %0, midr_el1" : "=r"(midr));
     switch ((midr >> 24 & 0xff) << 12 | (midr >> 4 & 0xfff)) {
     case 0x41d08:
         return "Cortex-A72";

@@ -89,6 +89,9 @@ static bool dt_option(const char *name, char *value, uint64_t size)
     const char *p = fdt_getprop(fdt, fdt_path_offset(fdt, "/chosen"), "bootargs", &len);
     size_t n = strlen(name);
 
+    if (p != NULL && (len == 0 || p[len - 1] != '\0')) {
+        return false;
+    }
     for (; p != NULL && *p != '\0'; p++) {
         if (strnlen(p, n + 1) > n && memcmp(p, name, n) == 0 && p[n] == '=') {
             uint64_t k = 0;
@@ -177,7 +180,7 @@ static void read_gic(void)
     if (!reg(node, 0, 0, &hv.gicd, &dt.gicd_size) || !reg(node, 0, 1, &hv.gicr, &hv.gicr_size)) {
         port_panic("device tree: GIC without registers");
     }
-    dt.gicr_stride = stride != NULL ? cells(stride, len / 4 > 1 ? 2 : 1) : 0;
+    dt.gicr_stride = stride != NULL && len >= 4 ? cells(stride, len / 4 > 1 ? 2 : 1) : 0;
     for (; its >= 0; its = fdt_next_subnode(fdt, its)) {
         if (compatible(its, "arm,gic-v3-its") && hv.its == 0 &&
             !reg(its, node, 0, &hv.its, &dt.its_size)) {
@@ -249,6 +252,7 @@ void dt_read(uint64_t pa, void *work, uint64_t work_size)
     int node, len = 0;
 
     fdt = work;
+    must(fdt_check_full((const void *)pa, work_size), "check");
     must(fdt_open_into((const void *)pa, fdt, (int)work_size), "open");
     node = find("arm,pl011");
     if (node >= 0 && !reg(node, 0, 0, &hv.uart, &size)) {

@@ -14,6 +14,7 @@
     })
 #define wr(r, v) __asm__ volatile("msr " SYSREG_NAME(r) ", %0" ::"r"((uint64_t)(v)) : "memory")
 #define isb()    __asm__ volatile("isb" ::: "memory")
+#define dsb_sy() __asm__ volatile("dsb sy" ::: "memory")
 
 /* Names that -march=armv8-a assemblers lack. */
 #define ICC_SRE_EL2 S3_4_C12_C9_5

@@ -72,7 +72,7 @@ static uint8_t rights(const struct model_walk_cfg *cfg, uint64_t raw)
     if (raw & PTE_X)
         p |= MODEL_X;
     if (cfg->stage == 2)
-        return raw & PTE_U ? BOTH(p) : 0; /* 15.5.1: as if in U-mode */
+        return (uint8_t)(raw & PTE_U ? BOTH(p) : 0); /* 15.5.1: as if in U-mode */
     if (!(raw & PTE_U))
         return p;
     return (uint8_t)(USER(p) | (cfg->sum ? p & (MODEL_R | MODEL_W) : 0));

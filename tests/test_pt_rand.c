@@ -362,6 +362,40 @@ static void do_dirty(struct tp *t)
     free(bits);
 }
 
+/* One operation with arguments of its own choice (tests/fuzz/ has the choices made by its input). */
+static void any_op(struct tp *t)
+{
+    switch (below(10)) {
+    case 0:
+    case 1:
+    case 2:
+        do_map(t);
+        break;
+    case 3:
+        do_map_leaf(t);
+        break;
+    case 4:
+        do_cut(t);
+        break;
+    case 5:
+        do_remove(t, false);
+        break;
+    case 6:
+        do_remove(t, true);
+        break;
+    case 7:
+        do_protect(t);
+        break;
+    case 8:
+        do_merge(t);
+        break;
+    default:
+        do_dirty(t);
+        break;
+    }
+    tp_audit(t);
+}
+
 static void random_ops(void **state)
 {
     (void)state;
@@ -371,35 +405,7 @@ static void random_ops(void **state)
         model_rng_seed(&rng, 1000 + c);
         tp_open(&t, &tp_confs[c].cfg);
         for (unsigned i = 0; i < TP_STEPS(STEPS); i++) {
-            switch (below(10)) {
-            case 0:
-            case 1:
-            case 2:
-                do_map(&t);
-                break;
-            case 3:
-                do_map_leaf(&t);
-                break;
-            case 4:
-                do_cut(&t);
-                break;
-            case 5:
-                do_remove(&t, false);
-                break;
-            case 6:
-                do_remove(&t, true);
-                break;
-            case 7:
-                do_protect(&t);
-                break;
-            case 8:
-                do_merge(&t);
-                break;
-            default:
-                do_dirty(&t);
-                break;
-            }
-            tp_audit(&t);
+            any_op(&t);
         }
         tp_close(&t);
     }
