@@ -86,6 +86,7 @@ enum kind {
     VM,        /* arg[which] is a VM: counted in */
     LOCKED,    /* the same, held with its lock */
     ANY,       /* the same, a dying one too */
+    DOM,       /* arg[0] is a domain of the host's */
 };
 struct op {
     uint8_t kind, nargs, which;
@@ -115,12 +116,12 @@ static const struct op ops[TN_OPS] = {
     [TN_DEV_RETURN] = { PLAIN, 1, 0, op_return },
     [TN_HOST_MODE] = { PLAIN, 1, 0, ctl_host_mode },
     [TN_DOM_ALLOC] = { PLAIN, 0, 0, ctl_dom_alloc },
-    [TN_DOM_FREE] = { PLAIN, 1, 0, ctl_dom_free },
+    [TN_DOM_FREE] = { DOM, 1, 0, NULL },
     [TN_DOM_ATTACH] = { PLAIN, 2, 0, ctl_dom_attach },
     [TN_DOM_DETACH] = { PLAIN, 2, 0, ctl_dom_detach },
-    [TN_DOM_MAP] = { PLAIN, 5, 0, ctl_dom_map },
-    [TN_DOM_UNMAP] = { PLAIN, 3, 0, ctl_dom_unmap },
-    [TN_DOM_IOVA] = { PLAIN, 2, 0, ctl_dom_iova },
+    [TN_DOM_MAP] = { DOM, 5, 0, NULL },
+    [TN_DOM_UNMAP] = { DOM, 3, 0, NULL },
+    [TN_DOM_IOVA] = { DOM, 2, 0, NULL },
     [TN_MEM_DONATE] = { PLAIN, 2, 0, ctl_mem_donate },
     [TN_MEM_RECLAIM] = { PLAIN, 2, 0, ctl_mem_reclaim },
     [TN_FRAMES] = { PLAIN, 1, 0, ctl_frames },
@@ -142,6 +143,8 @@ static int dispatch(uint32_t nr, struct ctl *c)
     switch (op->kind) {
     case PLAIN:
         return op->plain(c);
+    case DOM:
+        return ctl_dom(nr, c);
     case VM:
         vm = vm_get(c->arg[op->which]);
         if (!vm) {

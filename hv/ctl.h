@@ -34,12 +34,9 @@ void ctl_events_drain(bool now);
 #define CTL_DOMAINS 8u
 int ctl_host_mode(struct ctl *c);
 int ctl_dom_alloc(struct ctl *c);
-int ctl_dom_free(struct ctl *c);
+int ctl_dom(uint32_t op, struct ctl *c); /* map, unmap, iova, free */
 int ctl_dom_attach(struct ctl *c);
 int ctl_dom_detach(struct ctl *c);
-int ctl_dom_map(struct ctl *c);
-int ctl_dom_unmap(struct ctl *c);
-int ctl_dom_iova(struct ctl *c);
 int ctl_mem_donate(struct ctl *c);
 int ctl_mem_reclaim(struct ctl *c);
 /* For audits: no domain changes, and no memory is given or taken back, meanwhile. */

@@ -93,14 +93,10 @@ static int dom_empty_step(struct host_dom *d)
     return 0;
 }
 
-int ctl_dom_free(struct ctl *c)
+static int dom_free(struct host_dom *d)
 {
-    struct host_dom *d;
-    int err;
+    int err = d->domain.devices ? -EBUSY : dom_empty_step(d);
 
-    port_lock(&dom_lock);
-    d = dom_find(c->arg[0]);
-    err = !d ? -ENOENT : d->domain.devices ? -EBUSY : dom_empty_step(d);
     if (err == 0) {
         err = iommu_domain_fini(&d->domain);
     }
@@ -108,7 +104,6 @@ int ctl_dom_free(struct ctl *c)
         space_destroy(&d->space);
         memset(d, 0, sizeof(*d));
     }
-    port_unlock(&dom_lock);
     return err > 0 ? -EAGAIN : err;
 }
 
@@ -175,48 +170,31 @@ int ctl_dom_detach(struct ctl *c)
     return dom_move(c, false);
 }
 
-int ctl_dom_map(struct ctl *c)
+int ctl_dom(uint32_t op, struct ctl *c)
 {
-    uint32_t prot = (c->arg[4] & 1 ? PT_READ : 0u) | (c->arg[4] & 2 ? PT_WRITE : 0u);
-    struct host_dom *d;
-    int err;
+    const uint64_t *arg = c->arg;
+    uint32_t prot = (arg[4] & 1 ? PT_READ : 0u) | (arg[4] & 2 ? PT_WRITE : 0u);
+    uint64_t bytes = op == TN_DOM_MAP ? arg[3] : op == TN_DOM_UNMAP ? arg[2] : 0;
+    int err = -ENOENT;
 
-    if (c->arg[4] == 0 || c->arg[4] > 3) {
+    if (op == TN_DOM_MAP && (arg[4] == 0 || arg[4] > 3)) {
         return -EINVAL;
     }
-    if (c->arg[3] > DONATE_MAX) {
+    if (bytes > DONATE_MAX) {
         return -E2BIG;
     }
     port_lock(&dom_lock);
-    d = dom_find(c->arg[0]);
-    err = d ? iommu_map(&d->domain, c->arg[1], c->arg[2], c->arg[3], prot) : -ENOENT;
-    port_unlock(&dom_lock);
-    return err;
-}
+    struct host_dom *d = dom_find(arg[0]);
 
-int ctl_dom_unmap(struct ctl *c)
-{
-    struct host_dom *d;
-    int err;
-
-    if (c->arg[2] > DONATE_MAX) {
-        return -E2BIG;
+    if (d && op == TN_DOM_MAP) {
+        err = iommu_map(&d->domain, arg[1], arg[2], bytes, prot);
+    } else if (d && op == TN_DOM_UNMAP) {
+        err = iommu_unmap(&d->domain, arg[1], bytes);
+    } else if (d && op == TN_DOM_IOVA) {
+        err = iommu_iova_to_phys(&d->domain, arg[1], &c->out[0]);
+    } else if (d) {
+        err = dom_free(d);
     }
-    port_lock(&dom_lock);
-    d = dom_find(c->arg[0]);
-    err = d ? iommu_unmap(&d->domain, c->arg[1], c->arg[2]) : -ENOENT;
-    port_unlock(&dom_lock);
-    return err;
-}
-
-int ctl_dom_iova(struct ctl *c)
-{
-    struct host_dom *d;
-    int err;
-
-    port_lock(&dom_lock);
-    d = dom_find(c->arg[0]);
-    err = d ? iommu_iova_to_phys(&d->domain, c->arg[1], &c->out[0]) : -ENOENT;
     port_unlock(&dom_lock);
     return err;
 }

@@ -206,6 +206,12 @@ static struct vm *slot_reserve(void)
     return NULL;
 }
 
+/* Nothing of the last VM in this slot is left. */
+static void forget(struct vm *vm)
+{
+    memset(&vm->flags, 0, sizeof(*vm) - offsetof(struct vm, flags));
+}
+
 int vm_create(uint64_t bytes, uint64_t flags, uint64_t token, uint64_t *id)
 {
     struct vm *vm;
@@ -219,21 +225,11 @@ int vm_create(uint64_t bytes, uint64_t flags, uint64_t token, uint64_t *id)
     if (!vm) {
         return -ENOSPC;
     }
+    forget(vm);
     vm->flags = (uint32_t)flags;
     vm->bytes = bytes;
     vm->owner_token = token;
-    vm->bound = vm->has_domain = false;
-    vm->cursor = 0;
-    vm->pending = 0;
-    vm->pending_mask = 0;
     vm->next_id = 1;
-    vm->requests = vm->faults = 0;
-    vm->console_in = vm->console_out = 0;
-    memset(vm->device, 0, sizeof(vm->device));
-    memset(vm->request, 0, sizeof(vm->request));
-    memset(vm->report, 0, sizeof(vm->report));
-    memset(&vm->vcpu, 0, sizeof(vm->vcpu));
-
     err = make_trees(vm);
     if (err == 0) {
         err = gmem_create(&vm->gm, vm->owner, bytes >> PAGE_SHIFT, !(flags & TN_VM_SINGLE));
@@ -464,8 +460,7 @@ int vm_destroy(struct vm *vm, uint64_t *done, uint64_t *total)
     err = dying(vm);
     *done = err == 0 ? *total : vm->cursor;
     if (err == 0) {
-        memset(&vm->vcpu, 0, sizeof(vm->vcpu));
-        memset(vm->console, 0, sizeof(vm->console));
+        forget(vm);
         next = TN_VM_FREE;
     }
     vm_end(vm, next);

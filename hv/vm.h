@@ -44,14 +44,14 @@ struct vm_device {
 struct vm {
     struct port_lock lock;
     uint32_t id;
-    uint32_t state; /* enum tn_vm_state; TN_VM_RUNNING is answered from `running` */
-    uint32_t flags;
+    uint32_t state;         /* enum tn_vm_state; TN_VM_RUNNING is answered from `running` */
     uint32_t users;         /* calls inside that change it */
     bool running, changing; /* changing: prepare, seal, device or destroy step under way */
     owner_t owner;
     uint16_t vmid;
-    uint64_t bytes, owner_token;
 
+    uint32_t flags; /* from here on: zero in a new one */
+    uint64_t bytes, owner_token;
     bool bound, has_domain;
     struct gmem gm;
     struct space cpu, io; /* share mode: io is not used */

@@ -42,18 +42,30 @@ static int lay_out(struct vm_device *d, uint32_t index)
     return 0;
 }
 
-/* Out of the host's trees; all or nothing. */
-static int hide_registers(const struct vm_device *d)
+/* One range of registers into the VM's tree (NULL: the host's), or out of it. */
+static int move_range(struct vm *vm, const struct vm_device *d, uint32_t i, bool in)
+{
+    uint64_t pa = d->bar[i].pa, len = d->bar[i].len;
+
+    if (vm == NULL) {
+        return in ? host_map(pa, len, RW_DEVICE) : host_unmap(pa, len);
+    }
+    return in ? space_map(&vm->cpu, d->bar_gpa[i], pa, len, RW_DEVICE)
+              : space_unmap(&vm->cpu, d->bar_gpa[i], len);
+}
+
+/* All or nothing. */
+static int move_registers(struct vm *vm, const struct vm_device *d, bool in)
 {
     int err = 0;
     uint32_t i;
 
     for (i = 0; i < d->nbars && err == 0; i++) {
-        err = host_unmap(d->bar[i].pa, d->bar[i].len);
+        err = move_range(vm, d, i, in);
     }
     if (err != 0) {
         for (i--; i-- > 0;) {
-            (void)host_map(d->bar[i].pa, d->bar[i].len, RW_DEVICE);
+            (void)move_range(vm, d, i, !in);
         }
     }
     return err;
@@ -61,35 +73,10 @@ static int hide_registers(const struct vm_device *d)
 
 static void show_registers(const struct vm_device *d)
 {
-    for (uint32_t i = 0; i < d->nbars; i++) {
-        int err = host_map(d->bar[i].pa, d->bar[i].len, RW_DEVICE);
-        if (err != 0) {
-            port_log("device %x: registers at %lx not given back: error %u", d->bdf, d->bar[i].pa,
-                     (uint32_t)-err);
-        }
-    }
-}
+    int err = move_registers(NULL, d, true);
 
-static int map_registers(struct vm *vm, const struct vm_device *d)
-{
-    int err = 0;
-    uint32_t i;
-
-    for (i = 0; i < d->nbars && err == 0; i++) {
-        err = space_map(&vm->cpu, d->bar_gpa[i], d->bar[i].pa, d->bar[i].len, RW_DEVICE);
-    }
     if (err != 0) {
-        for (i--; i-- > 0;) {
-            (void)space_unmap(&vm->cpu, d->bar_gpa[i], d->bar[i].len);
-        }
-    }
-    return err;
-}
-
-static void unmap_registers(struct vm *vm, const struct vm_device *d)
-{
-    for (uint32_t i = 0; i < d->nbars; i++) {
-        (void)space_unmap(&vm->cpu, d->bar_gpa[i], d->bar[i].len);
+        port_log("device %x: registers not given back: error %u", d->bdf, (uint32_t)-err);
     }
 }
 
@@ -100,7 +87,7 @@ static int move_in(struct vm *vm, struct vm_device *d, uint32_t index)
     int err = lay_out(d, index);
 
     if (err == 0) {
-        err = hide_registers(d);
+        err = move_registers(NULL, d, false);
     }
     if (err != 0) {
         return err;
@@ -109,7 +96,7 @@ static int move_in(struct vm *vm, struct vm_device *d, uint32_t index)
     if (err == 0) {
         err = iommu_attach(&vm->domain, d->sid);
         if (err == 0) {
-            err = map_registers(vm, d);
+            err = move_registers(vm, d, true);
             if (err == 0) {
                 return 0;
             }
@@ -136,7 +123,7 @@ static int give_back(struct vm *vm, struct vm_device *d)
         d->attached = false;
     }
     if (d->mapped) {
-        unmap_registers(vm, d);
+        (void)move_registers(vm, d, false); /* whole leaves: cannot fail */
         d->mapped = false;
     }
     err = pci_give_back(d->bdf);
