@@ -431,6 +431,11 @@ static void judge_linked(struct live_change *c)
         table_to_table(c);
 }
 
+static bool same_place(const struct model_leaf *a, const struct model_leaf *b)
+{
+    return a->oa - a->ia == b->oa - b->ia && a->attr == b->attr;
+}
+
 /* A walker may still read an unlinked table: its translations must stay what they were. */
 static void judge_unlinked(struct live_change *c)
 {
@@ -438,6 +443,7 @@ static void judge_unlinked(struct live_change *c)
         return;
     check_cas(c);
     if (c->old.kind == MODEL_DESC_LEAF && c->now.kind == MODEL_DESC_LEAF &&
+        same_place(&c->old_leaf, &c->new_leaf) &&
         live_compare(c->live, &c->old_leaf, &c->new_leaf) == MODEL_V_OK)
         return;
     live_violation(c, MODEL_V_TABLE_FREED_EARLY);

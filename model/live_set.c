@@ -251,7 +251,7 @@ static void complete_list(struct live_set *set, const struct completion *c, uint
 static void complete_table(const struct completion *c, struct live_table *t)
 {
     const struct model_walk_cfg *walk = &c->ctx->walk;
-    uint8_t shift = walk->fmt->shift(walk, t->parent);
+    uint8_t shift = model_pointer_shift(walk, t->parent, t->level);
     struct model_key key = {
         .ia = t->ia >> shift << shift,
         .vmid = c->ctx->vmid,

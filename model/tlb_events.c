@@ -66,7 +66,7 @@ void tlb_fill(struct model_tlb *tlb, const struct model_ctx *ctx, const struct m
         return;
     for (unsigned i = 0; !tlb->cfg.no_pointers && i + 1 < x->depth; i++) {
         const struct model_step *at = &x->chain[i], *below = &x->chain[i + 1];
-        uint8_t shift = ctx->walk.fmt->shift(&ctx->walk, at->level);
+        uint8_t shift = model_pointer_shift(&ctx->walk, at->level, below->level);
         struct model_tlb_entry e = {
             .key = {
                 .ia = x->ia >> shift << shift,

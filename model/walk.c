@@ -20,6 +20,14 @@ uint8_t model_table_shift(const struct model_walk_cfg *cfg)
     return cfg->granule ? cfg->granule : 12;
 }
 
+uint8_t model_pointer_shift(const struct model_walk_cfg *cfg, int parent, int level)
+{
+    uint8_t entry = cfg->fmt->shift(cfg, parent);
+    unsigned below = cfg->fmt->shift(cfg, level) + model_table_shift(cfg) - 3u;
+
+    return below < entry ? (uint8_t)below : entry;
+}
+
 unsigned model_root_entries(const struct model_walk_cfg *cfg)
 {
     uint8_t shift = cfg->fmt->shift(cfg, cfg->start_level);
@@ -198,13 +206,10 @@ static bool leaf(struct model_walk *w, const struct model_desc *d, uint64_t raw)
 static bool descend(struct model_walk *w, const struct model_desc *d)
 {
     const struct model_walk_cfg *cfg = w->cfg;
-    unsigned covered;
+    uint8_t covered = model_pointer_shift(cfg, w->level, d->next_level);
 
-    if (d->next_level > w->level + 1) {
-        covered = cfg->fmt->shift(cfg, d->next_level) + model_table_shift(cfg) - 3u;
-        if (w->out.ia & (((uint64_t)1 << d->shift) - 1) & ~(((uint64_t)1 << covered) - 1))
-            return finish(w, MODEL_FAULT_TRANSLATION, w->level);
-    }
+    if (w->out.ia & (((uint64_t)1 << d->shift) - 1) & ~(((uint64_t)1 << covered) - 1))
+        return finish(w, MODEL_FAULT_TRANSLATION, w->level);
     w->table = d->pa;
     w->limit &= d->limit;
     w->global |= d->global;

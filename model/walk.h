@@ -274,6 +274,9 @@ struct model_leaf model_leaf_of(const struct model_walk_cfg *cfg, const struct m
                                 uint64_t ia, int level);
 /* ia with its sign repeated, where cfg says so. */
 uint64_t model_ia_extend(const struct model_walk_cfg *cfg, uint64_t ia);
+/* log2 of what a pointer from an entry of `parent` to a table of `level` translates: all that the
+ * entry covers, or less if levels are skipped. */
+uint8_t model_pointer_shift(const struct model_walk_cfg *cfg, int parent, int level);
 /* log2 of the bytes of a table below the root; 8-byte entries. */
 uint8_t model_table_shift(const struct model_walk_cfg *cfg);
 

@@ -252,6 +252,21 @@ static void refuses_bad_configurations(void **state)
         assert_non_null(model_arm.check(&c)); \
     } while (0)
     BAD(13, 1, 39, 1);
+    BAD(12, 1, 15, 3);
+    BAD(12, 1, 12, 4);
+    GOOD(12, 1, 16, 3);
+    BAD(14, 1, 47, -1);
+    GOOD(12, 2, 48, 0);
+    c.ds = true;
+    c.ia_bits = 52; /* 16 tables at level 0 */
+    assert_null(model_arm.check(&c));
+    c.start_level = -1;
+    assert_null(model_arm.check(&c));
+    GOOD(12, 1, 40, 0); /* two entries: still 64-byte aligned */
+    c.root = 0x40;
+    assert_null(model_arm.check(&c));
+    c.root = 0x20;
+    assert_non_null(model_arm.check(&c));
     GOOD(12, 1, 48, 0);
     BAD(12, 1, 48, -1);
     BAD(12, 1, 49, -1);
@@ -290,6 +305,57 @@ static void refuses_bad_configurations(void **state)
     assert_non_null(model_arm.check(&c));
 #undef GOOD
 #undef BAD
+}
+
+/* RES0 by form, and the whole of AttrIndx. */
+static void knows_reserved_bits_by_form(void **state)
+{
+    static const struct {
+        uint8_t granule, stage;
+        bool ds;
+        int level;
+        uint64_t raw;
+        bool reserved;
+    } row[] = {
+        { 12, 2, false, 3, BIT(48) | LM_PAGE, true },
+        { 12, 2, false, 3, BIT(49) | LM_PAGE, true },
+        { 12, 2, true, 3, BIT(48) | LM_PAGE, false },
+        { 12, 2, true, 3, BIT(49) | LM_PAGE, false },
+        { 14, 2, false, 3, BIT(12) | LM_PAGE, true },
+        { 14, 2, false, 3, BIT(13) | LM_PAGE, true },
+        { 14, 2, false, 3, BIT(14) | LM_PAGE, false },
+        { 14, 2, false, 2, BIT(24) | LM_BLOCK, true },
+        { 14, 2, false, 2, BIT(25) | LM_BLOCK, false },
+        { 16, 2, false, 3, BIT(15) | LM_PAGE, true },
+        { 16, 2, false, 2, BIT(28) | LM_BLOCK, true },
+        { 16, 2, false, 2, BIT(29) | LM_BLOCK, false },
+        { 12, 2, false, 2, BIT(63) | LM_TABLE, true },
+        { 12, 2, false, 2, BIT(59) | LM_TABLE, true },
+        { 14, 2, false, 2, BIT(13) | LM_TABLE, true },
+        { 12, 1, false, 2, BIT(63) | LM_TABLE, false },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+        struct model_walk_cfg c = cfg_of(row[i].granule, row[i].stage, 42, 1);
+        struct model_desc d;
+
+        c.ds = row[i].ds;
+        model_arm.decode(&c, row[i].level, row[i].raw, &d);
+        assert_int_not_equal(d.kind, MODEL_DESC_INVALID);
+        assert_int_equal(d.reserved, row[i].reserved);
+        assert_true(d.kind == MODEL_DESC_TABLE || d.global || row[i].stage == 1);
+    }
+    for (unsigned index = 0; index < 8; index++) { /* write-back at one place only */
+        struct model_walk_cfg c = cfg_of(12, 1, 39, 1);
+        struct model_desc d;
+
+        c.mair = (uint64_t)0xff << (8 * index);
+        for (unsigned at = 0; at < 8; at++) {
+            model_arm.decode(&c, 3, (LM_S1_PAGE & ~(7u << 2)) | at << 2, &d);
+            assert_int_equal(d.memtype, at == index ? MODEL_MT_WB : MODEL_MT_DEVICE);
+        }
+    }
 }
 
 /* ---- live rules of contiguous sets -------------------------------------------------------- */
@@ -403,6 +469,7 @@ int main(void)
         cmocka_unit_test(concatenates_by_granule),
         cmocka_unit_test(knows_contiguous_sets),
         cmocka_unit_test(refuses_bad_configurations),
+        cmocka_unit_test(knows_reserved_bits_by_form),
         cmocka_unit_test(contiguous_sets_live),
     };
 

@@ -126,6 +126,8 @@ static void vtd(void **state)
     REMOVES(model_inv_vtd_pasid_page(VMID, ASID, IA, 0, false), first);
     SPARES(model_inv_vtd_pasid_page(VMID, ASID + 1, IA, 0, false), first, WRONG_ASID);
     SPARES(model_inv_vtd_pasid_page(VMID, ASID, IA, 0, false), large, STALE);
+    first.stage = MODEL_STAGE_COMBINED; /* nested: of both stages */
+    REMOVES(model_inv_vtd_page(VMID, IA, 9, false), first);
     REMOVES(domain, page);
     REMOVES(domain, first);
     REMOVES(domain, pde);
@@ -154,6 +156,8 @@ static void amd_iommu(void **state)
     REMOVES(model_inv_amd_pages(VMID, 0x7ffffffffffff000, true, true), page);
     REMOVES(model_inv_amd_pages(VMID, 0x7ffffffffffff000, true, true), high);
     SPARES(model_inv_amd_pages(VMID, 0x7ffffffffffff000, true, false), pde, LEAF_ONLY);
+    large.stage = MODEL_STAGE_COMBINED;
+    REMOVES(model_inv_amd_pages(VMID, IA, false, false), large);
     SPARES(model_inv_amd_pages(VMID + 1, IA + 5 * LM_4K, false, true), page, WRONG_VMID);
 }
 
@@ -214,6 +218,10 @@ static void arm_hints_by_granule(void **state)
     SPARES(inv, k, HINT_EARLY);
     model_inv_granule(&inv, 16);
     assert_int_equal(inv.hint_shift, 29);
+    assert_int_equal(model_inv_s2(VMID, 0, 1, 3, true).hint_shift, 12);
+    assert_int_equal(model_inv_s2(VMID, 0, 1, 1, true).hint_shift, 30);
+    assert_int_equal(model_inv_s2(VMID, 0, 1, 0, true).hint_shift, 0);
+    assert_int_equal(model_inv_s1(VMID, ASID, 0, 1, 2, true).hint_shift, 21);
 }
 
 static const struct model_access rd = { .what = MODEL_R };
@@ -332,6 +340,96 @@ static void a_replaced_page_is_stale_not_a_conflict(void **state)
     lm_destroy(&m);
 }
 
+/* A walk from a cached pointer keeps what the levels above it said: rights, and globalness. */
+static void pointers_keep_what_levels_above_said(void **state)
+{
+    static const struct model_access wr = { .what = MODEL_W };
+    const struct model_walk_cfg ept = {
+        .fmt = &model_ept, .stage = 2, .ia_bits = 48, .oa_bits = 46
+    };
+    const struct model_walk_cfg sv39 = { .fmt = &model_riscv,
+                                         .stage = 1,
+                                         .ia_bits = 39,
+                                         .oa_bits = 56,
+                                         .start_level = 1,
+                                         .canonical = true };
+    struct model_tlb *t = model_tlb_new(&(struct model_tlb_cfg){ .seed = 1 });
+    struct model_ctx other;
+    struct model_xlat x;
+    struct lm m;
+    uint64_t e;
+
+    (void)state;
+    assert_non_null(t);
+    lm_start(&m, &ept);
+    lm_link_as(&m, 7, 0xffffffffff000, 0);
+    lm_map(&m, 0, 3, 0x80400000 | 0x37);
+    lm_map(&m, LM_4K, 3, 0x80401000 | 0x37);
+    e = lm_entry(&m, 0, 0);
+    lm_set(&m, e, lm_get(&m, e) & ~(uint64_t)2); /* not writable, says the first level */
+    assert_int_equal(model_tlb_translate(t, &m.ctx, 0, rd, &x), MODEL_OK);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, LM_4K, wr, &x), MODEL_FAULT_PERMISSION);
+    assert_int_equal(x.source, MODEL_FROM_POINTER);
+    assert_int_equal(model_tlb_check(t, &m.ctx), MODEL_V_OK);
+    model_tlb_free(t);
+    lm_destroy(&m);
+
+    t = model_tlb_new(&(struct model_tlb_cfg){ .seed = 1 });
+    assert_non_null(t);
+    lm_start(&m, &sv39);
+    lm_link_as(&m, 1, 0xfffffffffff000, 2);
+    lm_map(&m, 0, 3, (0x80400000 >> 2) | 0xcf);
+    lm_map(&m, LM_4K, 3, (0x80401000 >> 2) | 0xcf);
+    e = lm_entry(&m, 0, 1);
+    lm_set(&m, e, lm_get(&m, e) | 1 << 5); /* G, in a pointer */
+    assert_int_equal(model_tlb_translate(t, &m.ctx, 0, rd, &x), MODEL_OK);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(x.source, MODEL_FROM_POINTER);
+    assert_true(x.global);
+    other = m.ctx;
+    other.asid++;
+    assert_int_equal(model_tlb_translate(t, &other, LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(x.source, MODEL_FROM_LEAF); /* of another address space: it is global */
+    invalidate(t, model_inv_riscv_vma(0, m.ctx.asid, false, LM_4K));
+    assert_int_equal(model_tlb_translate(t, &other, LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(x.source, MODEL_FROM_LEAF); /* one ASID does not reach it */
+    invalidate(t, model_inv_riscv_vma(0, 0, true, LM_4K));
+    assert_int_equal(model_tlb_translate(t, &other, LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(x.source, MODEL_FROM_POINTER);
+    model_tlb_free(t);
+    lm_destroy(&m);
+}
+
+/* A cached pointer over skipped levels serves no address that needs them. */
+static void pointers_over_skipped_levels_serve_little(void **state)
+{
+    const struct model_walk_cfg amd = {
+        .fmt = &model_amdv1, .stage = 2, .ia_bits = 39, .oa_bits = 48, .start_level = 1
+    };
+    const uint64_t rw = (uint64_t)3 << 61 | 1;
+    struct model_tlb *t = model_tlb_new(&(struct model_tlb_cfg){ .seed = 1 });
+    struct model_xlat x;
+    struct lm m;
+    uint64_t pte;
+
+    (void)state;
+    assert_non_null(t);
+    lm_start(&m, &amd);
+    pte = lm_new_table(&m);
+    lm_set(&m, LM_TABLES, pte | rw | 1 << 9); /* 1 GiB of the root's, straight to level 1 */
+    lm_set(&m, pte + 8, 0x80401000 | rw);
+    lm_set(&m, pte + 16, 0x80402000 | rw);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, 2 * LM_4K, rd, &x), MODEL_OK);
+    assert_int_equal(x.source, MODEL_FROM_POINTER);
+    assert_int_equal(model_tlb_translate(t, &m.ctx, LM_2M + LM_4K, rd, &x),
+                     MODEL_FAULT_TRANSLATION);
+    assert_int_equal(x.source, MODEL_FROM_TABLES);
+    assert_int_equal(model_tlb_check(t, &m.ctx), MODEL_V_OK);
+    model_tlb_free(t);
+    lm_destroy(&m);
+}
+
 /* Two sizes of one translation: harmless, but for code on a CPU with the multiple-hit erratum. */
 static void two_sizes_of_one_page(void **state)
 {
@@ -375,6 +473,8 @@ int main(void)
         cmocka_unit_test(arm_hints_by_granule),
         cmocka_unit_test(leaves_of_several_entries_go_piecewise),
         cmocka_unit_test(a_pointer_outlives_fences_by_address),
+        cmocka_unit_test(pointers_keep_what_levels_above_said),
+        cmocka_unit_test(pointers_over_skipped_levels_serve_little),
         cmocka_unit_test(two_sizes_of_one_page),
         cmocka_unit_test(a_replaced_page_is_stale_not_a_conflict),
     };

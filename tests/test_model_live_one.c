@@ -437,6 +437,19 @@ static void leaves_of_several_entries(void **state)
     IS(put(&c, amd_entry(&c, 3), OA | AMD_64K), SET_DIFFERS);
     close_court(&c);
 
+    /* What lies beside a leaf of several entries is free to be anything. */
+    open_amd(&c);
+    fill(&c, OA | AMD_64K);
+    OK(put(&c, amd_entry(&c, 17), (OA + LM_2M + 0x40000) | AMD | AMD_SIZE)); /* 8 KiB, half */
+    OK(put(&c, amd_entry(&c, 18), (OA + 5 * LM_4K) | AMD));
+    IS(put(&c, amd_entry(&c, 16), (OA + LM_2M + 0x60000) | AMD), SET_DIFFERS);
+    IS(model_live_audit(c.live), SET_DIFFERS);
+    OK(put(&c, amd_entry(&c, 16), 0));
+    done(&c, model_inv_amd_pages(LM_VMID, 0x10000, false, false));
+    OK(put(&c, amd_entry(&c, 16), (OA + LM_2M + 0x40000) | AMD | AMD_SIZE));
+    OK(model_live_audit(c.live));
+    close_court(&c);
+
     open_amd(&c);
     fill(&c, OA | AMD_64K);
     model_live_scope(c.live, 3 * LM_4K, LM_4K); /* of 16 only one is given up */
@@ -517,8 +530,12 @@ static void amd_grows(void **state)
             assert_int_equal(model_live_tables(c.live), 2);
             OK(put(&c, LM_TABLES + 16, (OA + LM_4K) | AMD)); /* the old root is a table like any */
             OK(put(&c, top, 0));
-            IS(model_live_table_free(c.live, LM_TABLES), TABLE_FREED_EARLY);
             IS(model_live_table_free(c.live, top), TABLE_FREED_LIVE);
+            /* The pointer to it is in an entry of 512 GiB now, and serves the first 2 MiB. */
+            done(&c, model_inv_amd_pages(LM_VMID, LM_2M, false, true));
+            IS(put(&c, LM_TABLES + 8, (OA + LM_2M) | AMD), TABLE_FREED_EARLY);
+            done(&c, model_inv_amd_pages(LM_VMID, LM_2M / 2, false, true));
+            OK(model_live_table_free(c.live, LM_TABLES));
             break;
         case 2:
             IS(model_live_root(c.live, &more), TABLE_DIFFERS); /* rights are lost above */
