@@ -2,6 +2,7 @@
 /* A process offers part of its memory: the filter that makes its calls wait, the events, the message. */
 #include "mirror_proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -143,6 +144,25 @@ static int events_open(void *start, size_t len, const char **why)
     return (int)fd;
 }
 
+/* A ring that was set up before the filter takes requests that no filter sees (madvise is one). */
+static bool has_ring(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *e;
+    bool found = false;
+
+    while (d != NULL && !found && (e = readdir(d)) != NULL) {
+        char to[64] = "";
+
+        found = readlinkat(dirfd(d), e->d_name, to, sizeof(to) - 1) > 0 &&
+                strcmp(to, "anon_inode:[io_uring]") == 0;
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    return found;
+}
+
 static bool can_shrink(int fd)
 {
     int seals = fcntl(fd, F_GET_SEALS);
@@ -195,6 +215,10 @@ int mirror_offer(int sock, void *start, size_t len, unsigned how, const int *bac
             *why = "a file that is offered must be a memfd sealed with F_SEAL_SHRINK";
             return -EPERM;
         }
+    }
+    if ((how & WATCH_CALLS) != 0 && has_ring()) {
+        *why = "this process uses io_uring, whose requests are no calls that could be watched";
+        return -EBUSY;
     }
     /* The mirror reads /proc/PID/maps and, of private memory, through process_vm_readv: where Yama
      * allows that to ancestors only, to whom is told so too. */

@@ -45,7 +45,7 @@ enum { WATCH_CALLS = 1, WATCH_EVENTS = 2 };
  *
  * 0, or a negative errno with *why set to words for a person: -EPERM (userfaultfd not allowed to
  * ordinary users; a backing that can shrink), -ENOSYS (the kernel has no such thing), -EBUSY (another
- * filter of this process has a listener already), -EPIPE, -EINVAL.
+ * filter of this process has a listener already; it has an io_uring), -EPIPE, -EINVAL.
  */
 int mirror_offer(int sock, void *start, size_t len, unsigned how, const int *backing,
                  unsigned backings, const char **why);
