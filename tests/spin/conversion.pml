@@ -9,7 +9,8 @@
  *     while private and in frame S while shared; page 1 always in N.
  *   - trees of two levels: the upper entry is NONE, BLOCK (P and N at once) or TABLE, the lower
  *     entries are what is in the table. Mirror mode: the CPUs' tree, filled by faults, and the
- *     device's, filled beforehand. With -DSHARE one tree, filled beforehand, for all three.
+ *     device's, filled beforehand. With -DSHARE one tree, filled beforehand, for all three. With
+ *     -DSTALL the CPUs' tree may not be cut live: the whole block goes, and its neighbour is put back.
  *   - walkers that cache what the architecture lets them cache (the block, page 0's leaf, the table
  *     pointer), walk in two steps, use what is cached or do not, and have their access in flight for a
  *     while. They always fill: since what is cached need not be used, that is the worst of all choices;
@@ -62,6 +63,7 @@ byte upper[TREES];
 byte leaf0[TREES]; /* NONE, P or S */
 byte leaf1[TREES]; /* NONE or N */
 bool there[TREES]; /* page 1 has been mapped once: from then on it never is not */
+bool out;          /* STALL: the block of tree 0 is out until gain; faults in it try again */
 bool writer;       /* the lock of tree 0; nobody faults in the other */
 byte readers;
 
@@ -191,6 +193,12 @@ fault:
     atomic { !writer -> readers++ };
 #endif
     /* fault_locked(). Its look whether another CPU was faster is left to the compare-exchange below. */
+#if defined(STALL) && !defined(WRONG_NEIGHBOUR_LET_IN)
+    if
+    :: atomic { out -> goto answered }
+    :: else
+    fi;
+#endif
 #if !defined(WRONG_SEQ_IGNORED) && !defined(WRONG_SEQ_BEFORE_LOCK)
     atomic {
         was = seq;
@@ -313,7 +321,17 @@ inline lose(t)
 {
     lock_alone(t);
     gathered = false;
+#ifdef STALL
+    if
+    :: t == 0 && upper[t] == BLOCK ->                     /* widen() */
+        out = true;
+        atomic { there[t] = false; upper[t] = NONE };
+        issue(t, INV_ALL)
+    :: else -> cut(t)
+    fi;
+#else
     cut(t);
+#endif
     if
     :: upper[t] == TABLE && leaf0[t] != NONE ->
 #ifdef WRONG_ISSUE_BEFORE_BREAK
@@ -340,6 +358,17 @@ inline lose(t)
 
 inline gain(t)
 {
+#ifdef STALL
+    if
+    :: t == 0 && out ->                                   /* put_back() */
+        lock_alone(t);
+        assert(upper[t] == NONE);                         /* gain finds what it must make */
+        atomic { leaf0[t] = NONE; leaf1[t] = N; upper[t] = TABLE; there[t] = true };
+        out = false;
+        unlock(t)
+    :: else
+    fi;
+#endif
     if
 #ifdef SHARE
     :: true ->
@@ -376,7 +405,18 @@ inline settle(t)
     :: upper[t] == TABLE && leaf0[t] == P && leaf1[t] == N && !shared ->
         assert(!IN_CHANGE);                               /* a merge inside a change */
 #endif
+#ifdef STALL
+        if
+        :: t == 0 ->                                      /* merge_by_break(): faults wait for the lock */
+            atomic { there[t] = false; upper[t] = NONE };
+            issue(t, INV_ALL);
+            wait(t);
+            atomic { upper[t] = BLOCK; there[t] = true }
+        :: else -> upper[t] = BLOCK
+        fi;
+#else
         upper[t] = BLOCK;
+#endif
 #ifdef WRONG_TABLE_FREED_BEFORE_WAIT
         free_table(t);
 #endif
