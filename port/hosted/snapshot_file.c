@@ -70,8 +70,10 @@ void snapshot_file_write(struct snapshot_file *f, struct gmem *gm,
     f->views = views;
     f->runs = 0;
     f->npages = gm->npages;
+    port_lock(&gm->lock);
     f->converted = gm->converted;
     f->converted_inplace = gm->converted_inplace;
+    port_unlock(&gm->lock);
     f->tables_free = frame_tables_free();
     f->chunks_free = frame_chunks_free();
     for (; page < gm->npages && f->runs < SNAPSHOT_RUNS; f->runs++) {
