@@ -161,14 +161,15 @@ static uint8_t level_at(struct space *s, uint64_t ia)
 
 static void describe(struct vm *vm, uint64_t page, struct tn_mem_run *r)
 {
-    uint64_t gpa = TN_GUEST_RAM + (page << PAGE_SHIFT), pa = gmem_frame(&vm->gm, page);
-    struct frame f = frame_get(pa);
+    uint64_t gpa = TN_GUEST_RAM + (page << PAGE_SHIFT), pa;
 
     memset(r, 0, sizeof(*r));
+    r->state = (uint8_t)gmem_look(&vm->gm, page, &pa);
+    struct frame f = frame_get(pa);
+
     r->gpa = gpa;
     r->bytes = PAGE_SIZE;
     r->pa = pa;
-    r->state = (uint8_t)gmem_state(&vm->gm, page);
     r->cpu_level = level_at(&vm->cpu, gpa);
     r->io_level = level_at(vm_io_space(vm), gpa);
     r->owner = f.owner;

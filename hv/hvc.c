@@ -36,25 +36,12 @@ static uint32_t devices_of(const struct vm *vm)
     return n;
 }
 
-/* Asked often, while commits run on another CPU: no lock. */
-static int64_t pending_mask(const struct vm *vm, struct vcpu *v)
-{
-    uint64_t mask = __atomic_load_n(&vm->pending_mask, __ATOMIC_ACQUIRE);
-    int64_t n = 0;
-
-    v->x[1] = mask;
-    for (; mask != 0; mask &= mask - 1) {
-        n++;
-    }
-    return n;
-}
-
 static int64_t page_state(struct vm *vm, uint64_t gpa)
 {
     if (!vm_range_ok(vm, gpa, 1)) {
         return -EFAULT;
     }
-    return gmem_state(&vm->gm, (gpa - TN_GUEST_RAM) >> PAGE_SHIFT);
+    return gmem_look(&vm->gm, (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, NULL);
 }
 
 /* PSCI 1.0 with a single vCPU; -1 for the rest, as SMCCC (DEN0028) wants of an unknown call. */
@@ -107,7 +94,7 @@ bool hvc_guest(struct vcpu *v, bool smc, uint32_t *exit, uint64_t *value)
         }
         return false;
     case TN_GUEST_PENDING:
-        x[0] = (uint64_t)pending_mask(vm, v);
+        x[0] = vm_pending_mask(vm, &x[1]);
         return false;
     case TN_GUEST_CANCEL:
         x[0] = (uint64_t)(int64_t)vm_cancel(vm, x[1]);

@@ -229,7 +229,6 @@ int vm_create(uint64_t bytes, uint64_t flags, uint64_t token, uint64_t *id)
     vm->flags = (uint32_t)flags;
     vm->bytes = bytes;
     vm->owner_token = token;
-    vm->next_id = 1;
     err = make_trees(vm);
     if (err == 0) {
         err = gmem_create(&vm->gm, vm->owner, bytes >> PAGE_SHIFT, !(flags & TN_VM_SINGLE));
@@ -388,22 +387,24 @@ int vm_run(struct vm *vm, uint64_t vcpu, uint64_t us, uint32_t *exit, uint64_t *
 
 /* Does the host hold a pin on a page that it was lent? Only those can be pinned when no device is
  * left. */
-static bool windows_pinned(const struct vm *vm)
+static bool windows_pinned(struct vm *vm)
 {
-    for (uint64_t page = 0, end; page < vm->gm.npages; page = end) {
+    bool pinned = false;
+
+    gmem_stop(&vm->gm);
+    for (uint64_t page = 0, end; page < vm->gm.npages && !pinned; page = end) {
         end = gmem_run_end(&vm->gm, page);
         if (gmem_state(&vm->gm, page) == GMEM_PRIVATE) {
             continue;
         }
-        for (uint64_t p = page; p < end; p++) {
+        for (uint64_t p = page; p < end && !pinned; p++) {
             struct frame f = frame_get(gmem_frame(&vm->gm, p));
 
-            if (f.pins != 0 || f.borrower_pins != 0) {
-                return true;
-            }
+            pinned = f.pins != 0 || f.borrower_pins != 0;
         }
     }
-    return false;
+    gmem_go(&vm->gm);
+    return pinned;
 }
 
 /* One bounded step; 1 while there is more. */
@@ -412,9 +413,6 @@ static int dying(struct vm *vm)
     int err;
 
     if (vm->bound) {
-        memset(vm->request, 0, sizeof(vm->request));
-        vm->pending = 0;
-        vm->pending_mask = 0;
         unbind_all(vm);
         vm->bound = false;
         vm->cursor = 0;

@@ -24,13 +24,6 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 #define VM_CONVERT_MAX   ((uint64_t)32 << 20) /* bytes in one request: bounds one commit */
 #define VM_DEVICE_WINDOW 0x1000000ul          /* room for one device's registers */
 
-struct vm_request {
-    uint64_t id; /* 0: free. Stands at index id % TN_GUEST_PENDING_MAX */
-    uint64_t page, n;
-    bool to_shared, inplace;
-    bool committing;
-};
-
 struct vm_device {
     bool used;
     bool attached, mapped; /* false again on the way back */
@@ -61,11 +54,7 @@ struct vm {
 
     struct vcpu vcpu;
     struct vm_device device[VM_DEVICES];
-    struct vm_request request[TN_GUEST_PENDING_MAX];
-    uint32_t pending;
-    uint64_t rests_at;     /* counter: interrupted in its work, it counts as running until then */
-    uint64_t pending_mask; /* bit id % 64; read without the lock */
-    uint64_t next_id, requests;
+    uint64_t rests_at; /* counter: interrupted in its work, it counts as running until then */
     uint64_t faults;
     uint64_t report[TN_REPORTS];
     uint64_t console_in, console_out; /* counts of bytes */
@@ -122,6 +111,8 @@ void vm_devices_leave(void);
 /* Guest side (hvc.c). */
 int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace);
 int vm_cancel(struct vm *vm, uint64_t request);
+/* How many requests are pending, and which (bit id % 64). Asked often, while commits run: no lock. */
+uint32_t vm_pending_mask(const struct vm *vm, uint64_t *mask);
 void vm_console_put(struct vm *vm, const uint64_t words[5], uint64_t n);
 uint64_t vm_console_get(struct vm *vm, char *buf, uint64_t len);
 

@@ -4,26 +4,8 @@
 
 /* ---- conversions ---- */
 
-static struct vm_request *request_find(struct vm *vm, uint64_t id)
-{
-    struct vm_request *r = &vm->request[id % TN_GUEST_PENDING_MAX];
-
-    return id != 0 && r->id == id ? r : NULL;
-}
-
-static void request_free(struct vm *vm, struct vm_request *r)
-{
-    uint64_t mask = vm->pending_mask & ~(1ull << r->id % TN_GUEST_PENDING_MAX);
-
-    memset(r, 0, sizeof(*r));
-    vm->pending--;
-    /* Whoever sees the bit clear sees all that the commit did. */
-    __atomic_store_n(&vm->pending_mask, mask, __ATOMIC_RELEASE);
-}
-
 /* What the guest may ask for, and its owner before launch. */
-static int check_convert(const struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared,
-                         bool inplace)
+static int check_convert(const struct vm *vm, uint64_t gpa, uint64_t bytes)
 {
     if (((gpa | bytes) & (PAGE_SIZE - 1)) || bytes == 0) {
         return -EINVAL;
@@ -31,118 +13,50 @@ static int check_convert(const struct vm *vm, uint64_t gpa, uint64_t bytes, bool
     if (!vm_range_ok(vm, gpa, bytes)) {
         return -EFAULT;
     }
-    if (bytes > VM_CONVERT_MAX) {
-        return -E2BIG;
-    }
-    if (to_shared && !inplace && !vm->gm.separate) {
-        return -EINVAL;
-    }
-    return 0;
+    return bytes > VM_CONVERT_MAX ? -E2BIG : 0;
+}
+
+static enum gmem_policy policy_of(bool inplace)
+{
+    return inplace ? GMEM_INPLACE : GMEM_KEEP;
 }
 
 int64_t vm_request(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace)
 {
-    uint64_t page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT;
-    struct vm_request *r;
-    int64_t ret = check_convert(vm, gpa, bytes, to_shared, inplace);
+    int err = check_convert(vm, gpa, bytes);
 
-    if (ret != 0) {
-        return ret;
-    }
-    port_lock(&vm->lock);
-    for (uint32_t i = 0; i < TN_GUEST_PENDING_MAX && ret == 0; i++) {
-        r = &vm->request[i];
-        if (r->id && page < r->page + r->n && r->page < page + n) {
-            ret = -EBUSY;
-        }
-    }
-    if (ret == 0 && vm->pending == TN_GUEST_PENDING_MAX) {
-        ret = -EAGAIN;
-    }
-    if (ret == 0) {
-        /* Numbers are never reused; one whose place is still taken is skipped. */
-        while (vm->request[vm->next_id % TN_GUEST_PENDING_MAX].id) {
-            vm->next_id++;
-        }
-        r = &vm->request[vm->next_id % TN_GUEST_PENDING_MAX];
-        *r = (struct vm_request){
-            .id = vm->next_id++, .page = page, .n = n, .to_shared = to_shared, .inplace = inplace
-        };
-        ret = (int64_t)r->id;
-        vm->pending++;
-        __atomic_store_n(&vm->pending_mask, vm->pending_mask | 1ull << r->id % TN_GUEST_PENDING_MAX,
-                         __ATOMIC_RELEASE);
-        vm->requests++;
-    }
-    port_unlock(&vm->lock);
-    return ret;
+    return err != 0 ? err
+                    : gmem_request(&vm->gm, (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, bytes >> PAGE_SHIFT,
+                                   to_shared, policy_of(inplace));
 }
 
 int vm_cancel(struct vm *vm, uint64_t request)
 {
-    struct vm_request *r;
-    int err = 0;
-
-    port_lock(&vm->lock);
-    r = request_find(vm, request);
-    if (!r) {
-        err = -ENOENT;
-    } else if (r->committing) {
-        err = -EBUSY;
-    } else {
-        request_free(vm, r);
-    }
-    port_unlock(&vm->lock);
-    return err;
+    return gmem_request_end(&vm->gm, request, false);
 }
 
 int vm_commit(struct vm *vm, uint64_t request)
 {
-    struct vm_request *r, copy;
-    int err = 0;
+    port_lock(&vm->lock);
+    bool launched = vm->state == TN_VM_SEALED || vm->state == TN_VM_OFF;
 
-    port_lock(&vm->lock);
-    r = request_find(vm, request);
-    if (vm->state != TN_VM_SEALED && vm->state != TN_VM_OFF) {
-        err = -EPERM;
-    } else if (!r) {
-        err = -ENOENT;
-    } else if (r->committing) {
-        err = -EBUSY;
-    } else {
-        r->committing = true;
-    }
-    if (err == 0) {
-        copy = *r;
-    }
     port_unlock(&vm->lock);
-    if (err != 0) {
-        return err;
-    }
-    /* The vCPU runs on meanwhile; `users` keeps the VM, `committing` the request. */
-    err = gmem_convert(&vm->gm, copy.page, copy.n, copy.to_shared,
-                       copy.inplace ? GMEM_INPLACE : GMEM_KEEP);
-    port_lock(&vm->lock);
-    if (err == 0) {
-        request_free(vm, r);
-    } else {
-        r->committing = false; /* still pending: commit again, or reject */
-    }
-    port_unlock(&vm->lock);
-    return err;
+    /* The vCPU runs on meanwhile; `users` keeps the VM. */
+    return launched ? gmem_request_end(&vm->gm, request, true) : -EPERM;
 }
 
 int vm_convert(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool inplace)
 {
-    uint64_t page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT, id = 0;
-    int err = check_convert(vm, gpa, bytes, to_shared, inplace);
+    uint64_t page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT;
+    struct gmem_request r = { 0 };
+    int err = check_convert(vm, gpa, bytes);
 
     if (err != 0) {
         return err;
     }
     err = vm_begin(vm, VM_STATE(TN_VM_OPEN));
     if (err == 0) {
-        err = gmem_convert(&vm->gm, page, n, to_shared, inplace ? GMEM_INPLACE : GMEM_KEEP);
+        err = gmem_convert(&vm->gm, page, n, to_shared, policy_of(inplace));
         vm_end(vm, TN_VM_OPEN);
         return err;
     }
@@ -150,38 +64,36 @@ int vm_convert(struct vm *vm, uint64_t gpa, uint64_t bytes, bool to_shared, bool
         return err; /* another call is changing it just now */
     }
     /* Launched: only what the guest asks for just now, exactly. */
-    port_lock(&vm->lock);
-    for (uint32_t i = 0; i < TN_GUEST_PENDING_MAX; i++) {
-        const struct vm_request *r = &vm->request[i];
-        if (r->id && r->page == page && r->n == n && r->to_shared == to_shared &&
-            r->inplace == inplace) {
-            id = r->id;
+    while (gmem_request_next(&vm->gm, &r)) {
+        if (r.page == page && r.n == n && r.to_shared == to_shared &&
+            r.policy == policy_of(inplace)) {
+            return vm_commit(vm, r.id);
         }
     }
-    port_unlock(&vm->lock);
-    return id ? vm_commit(vm, id) : -EPERM;
+    return -EPERM;
 }
 
 uint32_t vm_pending(struct vm *vm, struct tn_pending *out)
 {
+    struct gmem_request r = { 0 };
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < TN_GUEST_PENDING_MAX; i++) {
-        const struct vm_request *r = &vm->request[i];
-        uint32_t at = n;
+    while (n < TN_GUEST_PENDING_MAX && gmem_request_next(&vm->gm, &r)) {
+        out[n++] = (struct tn_pending){ .id = r.id,
+                                        .gpa = TN_GUEST_RAM + (r.page << PAGE_SHIFT),
+                                        .bytes = r.n << PAGE_SHIFT,
+                                        .to_shared = r.to_shared,
+                                        .inplace = r.policy == GMEM_INPLACE };
+    }
+    return n;
+}
 
-        if (!r->id || r->committing) {
-            continue;
-        }
-        while (at > 0 && out[at - 1].id > r->id) {
-            out[at] = out[at - 1];
-            at--;
-        }
-        out[at] = (struct tn_pending){ .id = r->id,
-                                       .gpa = TN_GUEST_RAM + (r->page << PAGE_SHIFT),
-                                       .bytes = r->n << PAGE_SHIFT,
-                                       .to_shared = r->to_shared,
-                                       .inplace = r->inplace };
+uint32_t vm_pending_mask(const struct vm *vm, uint64_t *mask)
+{
+    uint32_t n = 0;
+
+    *mask = __atomic_load_n(&vm->gm.pending, __ATOMIC_ACQUIRE);
+    for (uint64_t left = *mask; left != 0; left &= left - 1) {
         n++;
     }
     return n;
@@ -197,11 +109,7 @@ int vm_window(struct vm *vm, uint64_t gpa, uint64_t *pa)
     if (!vm_range_ok(vm, gpa, PAGE_SIZE)) {
         return -EFAULT;
     }
-    if (gmem_state(&vm->gm, page) == GMEM_PRIVATE) {
-        return -EPERM;
-    }
-    *pa = gmem_frame(&vm->gm, page);
-    return 0;
+    return gmem_look(&vm->gm, page, pa) == GMEM_PRIVATE ? -EPERM : 0;
 }
 
 static uint64_t leaves_of(struct space *s)
@@ -234,6 +142,7 @@ int vm_merge(struct vm *vm, uint64_t *cpu_leaves, uint64_t *io_leaves)
 void vm_stat(struct vm *vm, struct tn_vm_stat *st)
 {
     struct pt_counts cpu = { 0 }, io = { 0 };
+    uint64_t mask;
 
     /* Our use of the VM keeps it from dying from here on, but it may be at that already. */
     if (vm->state != TN_VM_DYING) {
@@ -248,8 +157,8 @@ void vm_stat(struct vm *vm, struct tn_vm_stat *st)
     st->bytes = vm->bytes;
     st->conversions = vm->gm.converted;
     st->conversions_inplace = vm->gm.converted_inplace;
-    st->pending = vm->pending;
-    st->requests = vm->requests;
+    st->pending = vm_pending_mask(vm, &mask);
+    st->requests = vm->gm.requests;
     for (uint32_t i = 0; i < 4; i++) {
         st->cpu_leaves[i] = cpu.leaves[i];
         st->io_leaves[i] = io.leaves[i];

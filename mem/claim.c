@@ -63,15 +63,19 @@ void gmem_unclaim(const struct gmem_change *c, bool done)
 
     port_lock(&gm->lock);
     gm->claimed &= ~(1u << c->slot);
-    if (done && (c->from == GMEM_SHARED_INPLACE || c->to == GMEM_SHARED_INPLACE)) {
-        gm->converted_inplace++;
-    } else if (done) {
-        gm->converted++;
-    }
+    bool inplace = c->from == GMEM_SHARED_INPLACE || c->to == GMEM_SHARED_INPLACE;
+
+    gm->converted_inplace += done && inplace;
+    gm->converted += done && !inplace;
+    bool tidy = gm->tidy != NULL && gm->states.spare > GMEM_SPARE;
+
     port_unlock(&gm->lock);
+    if (tidy) {
+        gm->tidy(gm);
+    }
 }
 
-static void turn(const struct gmem_change *c, bool on)
+void gmem_turn(const struct gmem_change *c, bool on)
 {
     struct gmem *gm = c->gm;
     uint32_t bit = 1u << c->slot;
@@ -82,16 +86,6 @@ static void turn(const struct gmem_change *c, bool on)
     /* Before any table or state changes: those are release stores, or under the space's lock. */
     __atomic_store_n(&gm->seq, gm->seq + 1, __ATOMIC_SEQ_CST);
     port_unlock(&gm->lock);
-}
-
-void gmem_begin(const struct gmem_change *c)
-{
-    turn(c, true);
-}
-
-void gmem_end(const struct gmem_change *c)
-{
-    turn(c, false);
 }
 
 void gmem_stop(struct gmem *gm)

@@ -18,45 +18,35 @@
 
 /* ---- frames of a change ---- */
 
-/* Holds the frames that `chunks` has for the range, chunk by chunk; all or nothing. */
-static int hold(const struct gmem *gm, const uint64_t *chunks, uint64_t page, uint64_t n,
-                owner_t borrower)
-{
-    for (uint64_t p = page, m; p < page + n; p += m) {
-        m = gmem_in_chunk(p, page + n - p);
-        int err = frames_hold(gmem_at(chunks, p), m, gm->owner, borrower);
+enum frames_op { HOLD, UNHOLD, LEND };
 
-        if (err != 0) {
-            for (uint64_t q = page; q < p; q += m) {
-                m = gmem_in_chunk(q, p - q);
-                frames_unhold(gmem_at(chunks, q), m);
+/* Frames that `chunks` has for the range, chunk by chunk. Only HOLD can fail: then none is held. */
+static int frames_do(const struct gmem *gm, const uint64_t *chunks, uint64_t page, uint64_t n,
+                     enum frames_op op, owner_t borrower)
+{
+    int err = 0;
+
+    for (uint64_t p = page, m; p < page + n && err == 0; p += m) {
+        uint64_t pa = gmem_at(chunks, p);
+
+        m = gmem_in_chunk(p, page + n - p);
+        if (op == HOLD) {
+            err = frames_hold(pa, m, gm->owner, borrower);
+            if (err != 0 && p != page) {
+                (void)frames_do(gm, chunks, page, p - page, UNHOLD, borrower);
             }
-            return err;
+        } else if (op == UNHOLD) {
+            frames_unhold(pa, m);
+        } else {
+            if (gm->uncached_window) {
+                /* Nobody maps the frames for the other side now: what is in caches reaches memory here,
+                 * before the host reads it uncached (or before the VM reads what the host wrote). */
+                port_clean(port_va(pa), m << PAGE_SHIFT);
+            }
+            frames_lend(pa, m, borrower);
         }
     }
-    return 0;
-}
-
-static void unhold(const uint64_t *chunks, uint64_t page, uint64_t n)
-{
-    for (uint64_t p = page, m; p < page + n; p += m) {
-        m = gmem_in_chunk(p, page + n - p);
-        frames_unhold(gmem_at(chunks, p), m);
-    }
-}
-
-static void lend(const struct gmem *gm, const uint64_t *chunks, uint64_t page, uint64_t n,
-                 owner_t borrower)
-{
-    for (uint64_t p = page, m; p < page + n; p += m) {
-        m = gmem_in_chunk(p, page + n - p);
-        if (gm->uncached_window) {
-            /* Nobody maps the frames for the other side now: what is in caches reaches memory here,
-             * before the host reads it uncached (or before the VM reads what the host wrote). */
-            port_clean(port_va(gmem_at(chunks, p)), m << PAGE_SHIFT);
-        }
-        frames_lend(gmem_at(chunks, p), m, borrower);
-    }
+    return err;
 }
 
 /*
@@ -73,41 +63,34 @@ static const uint64_t *lent_chunks(const struct gmem_change *c)
 static int hold_frames(const struct gmem_change *c)
 {
     owner_t borrower = c->to == GMEM_PRIVATE ? OWNER_HOST : OWNER_NONE;
-    int err = hold(c->gm, lent_chunks(c), c->page, c->n, borrower);
+    int err = frames_do(c->gm, lent_chunks(c), c->page, c->n, HOLD, borrower);
 
     if (err == 0 && c->to == GMEM_SHARED) {
-        err = hold(c->gm, c->gm->priv, c->page, c->n, OWNER_NONE);
+        err = frames_do(c->gm, c->gm->priv, c->page, c->n, HOLD, OWNER_NONE);
         if (err != 0) {
-            unhold(lent_chunks(c), c->page, c->n);
+            (void)frames_do(c->gm, lent_chunks(c), c->page, c->n, UNHOLD, OWNER_NONE);
         }
     }
     /* The frames are the object's: a refusal can only mean that somebody still uses one. */
     return err == 0 ? 0 : -EBUSY;
 }
 
-static void unhold_frames(const struct gmem_change *c)
+/* Done: what was lent or taken back is so now. Not done: all is as it was. */
+static void end_frames(const struct gmem_change *c, bool done)
 {
-    unhold(lent_chunks(c), c->page, c->n);
+    (void)frames_do(c->gm, lent_chunks(c), c->page, c->n, done ? LEND : UNHOLD,
+                    c->to == GMEM_PRIVATE ? OWNER_NONE : OWNER_HOST);
     if (c->to == GMEM_SHARED) {
-        unhold(c->gm->priv, c->page, c->n);
-    }
-}
-
-static void commit_frames(const struct gmem_change *c)
-{
-    lend(c->gm, lent_chunks(c), c->page, c->n, c->to == GMEM_PRIVATE ? OWNER_NONE : OWNER_HOST);
-    if (c->to == GMEM_SHARED) {
-        unhold(c->gm->priv, c->page, c->n);
+        (void)frames_do(c->gm, c->gm->priv, c->page, c->n, UNHOLD, OWNER_NONE);
     }
 }
 
 /* ---- the change ---- */
 
-/* What can be said without looking at any page's state. */
-static int check_args(const struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
-                      enum gmem_policy policy)
+int gmem_check(const struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
+               enum gmem_policy policy)
 {
-    if (n == 0 || (to_shared && policy != GMEM_KEEP && policy != GMEM_INPLACE)) {
+    if (n == 0 || (to_shared && policy != GMEM_INPLACE && (policy != GMEM_KEEP || !gm->separate))) {
         return -EINVAL;
     }
     return page >= gm->npages || n > gm->npages - page ? -EFAULT : 0;
@@ -121,51 +104,51 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
     if (gm->dying || gm->scrubbed < gm->npages / CHUNK_PAGES * (gm->separate ? 2 : 1)) {
         return -EBUSY;
     }
-    if (to_shared && policy == GMEM_KEEP && !gm->separate) {
-        return -EINVAL;
-    }
     c->from = gmem_state(gm, c->page);
-    bool is_shared = c->from != GMEM_PRIVATE;
+    bool uniform = gmem_uniform(gm, c->page, c->n, false);
 
-    uint64_t end = c->page + c->n;
-
-    if (gmem_run_until(gm, c->page, end) < end) {
-        /* Shared in two ways is still "shared already" when that is what was asked for. */
-        uint64_t p = c->page;
-
-        while (p < end && (gmem_state(gm, p) != GMEM_PRIVATE) == is_shared) {
-            p = gmem_run_until(gm, p, end);
-        }
-        return p == end && is_shared == to_shared ? -EALREADY : -EINVAL;
-    }
-    if (is_shared == to_shared) {
+    /* Shared in two ways is still "shared already" when that is what was asked for. */
+    if (to_shared ? !gmem_any(gm, c->page, c->n, GMEM_PRIVATE)
+                  : uniform && c->from == GMEM_PRIVATE) {
         return -EALREADY;
     }
     c->to =
         !to_shared ? GMEM_PRIVATE : (policy == GMEM_INPLACE ? GMEM_SHARED_INPLACE : GMEM_SHARED);
-    return 0;
+    return uniform ? 0 : -EINVAL;
 }
 
-static int prepare_all(const struct gmem_change *c)
+/* What followers need, and the store of states, which has one writer at a time. */
+static int reserve_all(struct gmem_change *c)
 {
-    for (struct follower *f = c->gm->followers; f != NULL; f = f->next) {
-        int err = f->ops->prepare(f, c);
+    struct follower *f;
+    int err = 0;
 
-        if (err != 0) {
-            for (struct follower *g = c->gm->followers; g != f; g = g->next) {
-                g->ops->cancel(g, c);
-            }
-            return err;
-        }
+    for (f = c->gm->followers; f != NULL && err == 0; f = err == 0 ? f->next : f) {
+        err = f->ops->prepare(f, c);
     }
-    return 0;
+    if (err == 0) {
+        port_lock(&c->gm->lock);
+        err = range_reserve(&c->gm->states, &c->states, c->page, c->n, c->to);
+        port_unlock(&c->gm->lock);
+    }
+    for (struct follower *g = c->gm->followers; err != 0 && g != f; g = g->next) {
+        g->ops->cancel(g, c);
+    }
+    return err;
+}
+
+static void commit_states(const struct gmem_change *c)
+{
+    port_lock(&c->gm->lock);
+    range_commit(&c->gm->states, &c->states);
+    port_unlock(&c->gm->lock);
 }
 
 int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
                  enum gmem_policy policy)
 {
     struct gmem_change c = { .gm = gm, .page = page, .n = n };
-    int err = check_args(gm, page, n, to_shared, policy);
+    int err = gmem_check(gm, page, n, to_shared, policy);
 
     if (err != 0) {
         return err;
@@ -174,32 +157,30 @@ int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
     err = decide(&c, to_shared, policy);
     if (err == 0) {
         err = hold_frames(&c);
-    }
-    if (err == 0) {
-        err = prepare_all(&c);
-        if (err != 0) {
-            unhold_frames(&c);
+        if (err == 0) {
+            err = reserve_all(&c);
+            if (err != 0) {
+                end_frames(&c, false);
+            }
         }
     }
     if (err != 0) {
         gmem_unclaim(&c, false);
         return err;
     }
-    gmem_begin(&c);
+    gmem_turn(&c, true); /* begin: faults in the range retry */
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->lose(f, &c);
     }
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->wait(f, &c);
     }
-    commit_frames(&c);
-    port_lock(&gm->lock);
-    gmem_set_state(gm, page, n, c.from, c.to);
-    port_unlock(&gm->lock);
+    end_frames(&c, true);
+    commit_states(&c);
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->gain(f, &c);
     }
-    gmem_end(&c);
+    gmem_turn(&c, false);
     for (struct follower *f = gm->followers; f != NULL; f = f->next) {
         f->ops->settle(f, &c);
     }

@@ -80,7 +80,7 @@ static int check_all(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower, b
         if (!settled(&f[i])) {
             return -EBUSY;
         }
-        if (f[i].borrower != borrower) {
+        if (f[i].borrower != borrower && borrower != OWNER_ANY) {
             /* Lent to somebody: busy. Not lent, or to another, where it should be: no right. */
             return borrower == OWNER_NONE ? -EBUSY : -EPERM;
         }
@@ -91,76 +91,80 @@ static int check_all(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower, b
     return 0;
 }
 
-int frames_donate(uint64_t pa, uint64_t n, owner_t from, owner_t to)
+/* Checks all frames, then gives each the flags of `to` besides its own, and (if it names one) the owner
+ * and the borrower. Owner OWNER_NONE: a call that names parties which cannot be. */
+static int change(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower, bool pins_too,
+                  struct frame to)
 {
     int err = range_check(pa, n);
 
-    if (err != 0) {
-        return err;
-    }
-    if (from == to || from == OWNER_NONE || to == OWNER_NONE) {
-        return -EINVAL;
+    if (err != 0 || owner == OWNER_NONE) {
+        return err != 0 ? err : -EINVAL;
     }
     port_lock(&frame_all.lock);
-    err = check_all(pa, n, from, OWNER_NONE, true);
-    if (err == 0) {
-        struct frame *f = frame_at(pa);
-
-        for (uint64_t i = 0; i < n; i++) {
-            f[i].owner = to;
+    err = check_all(pa, n, owner, borrower, pins_too);
+    for (struct frame *f = frame_at(pa); err == 0 && n != 0; f++, n--) {
+        f->flags |= to.flags;
+        if (to.owner != OWNER_NONE) {
+            f->owner = to.owner;
+            f->borrower = to.borrower;
+            f->state = to.borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED;
         }
     }
     port_unlock(&frame_all.lock);
     return err;
 }
 
-static void set_borrower(uint64_t pa, uint64_t n, owner_t borrower)
+static owner_t two(owner_t owner, owner_t other)
 {
-    struct frame *f = frame_at(pa);
+    return owner == other || other == OWNER_NONE ? OWNER_NONE : owner;
+}
 
-    for (uint64_t i = 0; i < n; i++) {
-        f[i].borrower = borrower;
-        f[i].state = borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED;
-    }
+int frames_donate(uint64_t pa, uint64_t n, owner_t from, owner_t to)
+{
+    return change(pa, n, two(from, to), OWNER_NONE, true, (struct frame){ .owner = to });
 }
 
 int frames_share(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
 {
-    int err = range_check(pa, n);
-
-    if (err != 0) {
-        return err;
-    }
-    if (owner == borrower || owner == OWNER_NONE || borrower == OWNER_NONE) {
-        return -EINVAL;
-    }
-    port_lock(&frame_all.lock);
     /* A pin of the owner is no obstacle: lending moves nothing. */
-    err = check_all(pa, n, owner, OWNER_NONE, false);
-    if (err == 0) {
-        set_borrower(pa, n, borrower);
-    }
-    port_unlock(&frame_all.lock);
-    return err;
+    return change(pa, n, two(owner, borrower), OWNER_NONE, false,
+                  (struct frame){ .owner = owner, .borrower = borrower });
 }
 
 int frames_unshare(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
 {
-    int err = range_check(pa, n);
+    return change(pa, n, two(owner, borrower), borrower, true, (struct frame){ .owner = owner });
+}
 
-    if (err != 0) {
-        return err;
-    }
-    if (owner == borrower || owner == OWNER_NONE || borrower == OWNER_NONE) {
-        return -EINVAL;
-    }
+int frames_hold(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
+{
+    return change(pa, n, owner, borrower, true, (struct frame){ .flags = FRAME_HELD });
+}
+
+/* No longer held: lent to `borrower`, or (keep) as it was. */
+static void unhold(uint64_t pa, uint64_t n, bool keep, owner_t borrower)
+{
     port_lock(&frame_all.lock);
-    err = check_all(pa, n, owner, borrower, true);
-    if (err == 0) {
-        set_borrower(pa, n, OWNER_NONE);
+    for (struct frame *f = frame_at(pa); n != 0; f++, n--) {
+        if ((f->flags & FRAME_HELD) == 0) {
+            port_panic("frame: end of a change that never began");
+        }
+        f->flags &= (uint32_t)~FRAME_HELD & 0xfu;
+        f->borrower = keep ? f->borrower : borrower;
+        f->state = f->borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED;
     }
     port_unlock(&frame_all.lock);
-    return err;
+}
+
+void frames_unhold(uint64_t pa, uint64_t n)
+{
+    unhold(pa, n, true, OWNER_NONE);
+}
+
+void frames_lend(uint64_t pa, uint64_t n, owner_t borrower)
+{
+    unhold(pa, n, false, borrower);
 }
 
 /* One pin more (or less) of who's on each frame; each party has a count of its own. */
@@ -168,11 +172,8 @@ static int change_pins(uint64_t pa, uint64_t n, owner_t who, bool more)
 {
     int err = range_check(pa, n);
 
-    if (err != 0) {
-        return err;
-    }
-    if (who == OWNER_NONE) {
-        return -EINVAL;
+    if (err != 0 || who == OWNER_NONE) {
+        return err != 0 ? err : -EINVAL;
     }
     port_lock(&frame_all.lock);
     struct frame *f = frame_at(pa);
@@ -192,13 +193,10 @@ static int change_pins(uint64_t pa, uint64_t n, owner_t who, bool more)
         }
     }
     for (uint64_t i = 0; i < n && err == 0; i++) {
-        uint32_t by = more ? 1u : ~0u;
+        uint32_t by = more ? 1u : ~0u, own = f[i].owner == who ? by : 0;
 
-        if (f[i].owner == who) {
-            f[i].pins = (f[i].pins + by) & FRAME_PINS_MAX;
-        } else {
-            f[i].borrower_pins = (f[i].borrower_pins + by) & FRAME_PINS_MAX;
-        }
+        f[i].pins = (f[i].pins + own) & FRAME_PINS_MAX;
+        f[i].borrower_pins = (f[i].borrower_pins + (by - own)) & FRAME_PINS_MAX;
     }
     port_unlock(&frame_all.lock);
     return err;
@@ -226,56 +224,6 @@ bool frame_may_use(uint64_t pa, owner_t who)
            (f.owner == who || f.borrower == who);
 }
 
-int frames_hold(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
-{
-    int err = range_check(pa, n);
-
-    if (err != 0) {
-        return err;
-    }
-    if (owner == OWNER_NONE) {
-        return -EINVAL;
-    }
-    port_lock(&frame_all.lock);
-    err = check_all(pa, n, owner, borrower, true);
-    if (err == 0) {
-        struct frame *f = frame_at(pa);
-
-        for (uint64_t i = 0; i < n; i++) {
-            f[i].flags |= FRAME_HELD;
-        }
-    }
-    port_unlock(&frame_all.lock);
-    return err;
-}
-
-static void unhold_locked(uint64_t pa, uint64_t n)
-{
-    struct frame *f = frame_at(pa);
-
-    for (uint64_t i = 0; i < n; i++) {
-        if ((f[i].flags & FRAME_HELD) == 0) {
-            port_panic("frame: end of a change that never began");
-        }
-        f[i].flags &= (uint32_t)~FRAME_HELD & 0xfu;
-    }
-}
-
-void frames_unhold(uint64_t pa, uint64_t n)
-{
-    port_lock(&frame_all.lock);
-    unhold_locked(pa, n);
-    port_unlock(&frame_all.lock);
-}
-
-void frames_lend(uint64_t pa, uint64_t n, owner_t borrower)
-{
-    port_lock(&frame_all.lock);
-    unhold_locked(pa, n);
-    set_borrower(pa, n, borrower);
-    port_unlock(&frame_all.lock);
-}
-
 static uint64_t word_of(const struct frame *f)
 {
     uint64_t w;
@@ -301,9 +249,4 @@ bool frames_run_within(uint64_t pa, uint64_t end, struct frame *run, uint64_t *l
     port_unlock(&frame_all.lock);
     *last = frame_all.base + (j << PAGE_SHIFT) - 1;
     return true;
-}
-
-bool frames_run(uint64_t pa, struct frame *run, uint64_t *last)
-{
-    return frames_run_within(pa, ~0ull, run, last);
 }

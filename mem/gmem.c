@@ -8,12 +8,12 @@
 
 void *memcpy(void *dst, const void *src, size_t n);
 
-/* 20 bytes a chunk: two addresses, two counts. */
+/* Two addresses a chunk. */
 static uint32_t meta_pages(uint64_t nchunks)
 {
     uint32_t n = 1;
 
-    while (n * PAGE_SIZE < nchunks * (2 * sizeof(uint64_t) + 2 * sizeof(uint16_t))) {
+    while (n * PAGE_SIZE < nchunks * 2 * sizeof(uint64_t)) {
         n *= 2;
     }
     return n;
@@ -27,19 +27,9 @@ static uint64_t chunk_align(uint64_t nchunks)
 
 static void free_meta(struct gmem *gm)
 {
-    for (uint32_t i = 0; i < GMEM_STATE_PAGES && gm->state[i] != NULL; i++) {
-        frame_tables_put(port_pa(gm->state[i]), 1);
-        gm->state[i] = NULL;
-    }
+    range_fini(&gm->states);
     frame_tables_put(port_pa(gm->priv), gm->meta_pages);
     gm->priv = NULL;
-}
-
-static void free_fresh(const uint64_t *chunks, uint64_t n, owner_t owner)
-{
-    for (uint64_t k = 0; k < n; k++) {
-        (void)frame_chunk_free(chunks[k], owner);
-    }
 }
 
 int gmem_create(struct gmem *gm, owner_t owner, uint64_t npages, bool separate)
@@ -53,8 +43,6 @@ int gmem_create(struct gmem *gm, owner_t owner, uint64_t npages, bool separate)
     *gm = (struct gmem){ .owner = owner, .npages = npages, .separate = separate };
     gm->meta_pages = meta_pages(nchunks);
 
-    struct pt_pool states = { 0 };
-    uint32_t nstates = (uint32_t)((npages * 2 + PAGE_SIZE * 8 - 1) / (PAGE_SIZE * 8));
     uint64_t meta = frame_tables_root(gm->meta_pages);
 
     if (meta == 0) {
@@ -62,25 +50,19 @@ int gmem_create(struct gmem *gm, owner_t owner, uint64_t npages, bool separate)
     }
     gm->priv = port_va(meta);
     gm->shared = gm->priv + nchunks;
-    gm->nshared = (uint16_t *)(gm->shared + nchunks);
-    gm->ninplace = gm->nshared + nchunks;
-    if (frame_tables_reserve(&states, nstates) != 0) {
+    range_init(&gm->states, npages);
+    int err = frame_chunks_alloc(nchunks, chunk_align(nchunks), owner, gm->priv);
+
+    if (err == 0 && separate) {
+        err = frame_chunks_alloc(nchunks, chunk_align(nchunks), owner, gm->shared);
+        for (uint64_t k = 0; err != 0 && k < nchunks; k++) {
+            (void)frame_chunk_free(gm->priv[k], owner);
+        }
+    }
+    if (err != 0) {
         free_meta(gm);
-        return -ENOMEM;
     }
-    for (uint32_t i = 0; i < nstates; i++) {
-        gm->state[i] = port_va(pt_pool_pop(&states));
-    }
-    if (frame_chunks_alloc(nchunks, chunk_align(nchunks), owner, gm->priv) != 0) {
-        free_meta(gm);
-        return -ENOMEM;
-    }
-    if (separate && frame_chunks_alloc(nchunks, chunk_align(nchunks), owner, gm->shared) != 0) {
-        free_fresh(gm->priv, nchunks, owner);
-        free_meta(gm);
-        return -ENOMEM;
-    }
-    return 0;
+    return err;
 }
 
 /* Private chunks, then shared ones. */
@@ -113,58 +95,10 @@ int gmem_scrub(struct gmem *gm, uint64_t *cursor, uint64_t budget)
 
 /* ---- destruction ---- */
 
-/* Visits the runs of one chunk by state, so that lent frames are told from others. */
-static uint64_t chunk_run(const struct gmem *gm, uint64_t i, uint64_t off, bool *lent)
-{
-    uint64_t n = gmem_nchunks(gm);
-    uint64_t first = (i < n ? i : i - n) * CHUNK_PAGES;
-    enum gmem_state lent_state = i < n ? GMEM_SHARED_INPLACE : GMEM_SHARED;
-
-    *lent = gmem_state(gm, first + off) == lent_state;
-    return gmem_run_until(gm, first + off, first + CHUNK_PAGES) - first - off;
-}
-
-static void unhold_chunk(const struct gmem *gm, uint64_t i, uint64_t upto)
-{
-    if (i < gm->scrubbed && upto != 0) {
-        frames_unhold(chunk_pa(gm, i), upto);
-    }
-}
-
+/* Chunks that are dirty yet cannot be pinned: nobody could use them. */
 static int hold_chunk(const struct gmem *gm, uint64_t i)
 {
-    if (i >= gm->scrubbed) {
-        return 0; /* dirty: nobody can have pinned it */
-    }
-    for (uint64_t off = 0; off < CHUNK_PAGES;) {
-        bool lent;
-        uint64_t n = chunk_run(gm, i, off, &lent);
-        int err = frames_hold(chunk_pa(gm, i) + (off << PAGE_SHIFT), n, gm->owner,
-                              lent ? OWNER_HOST : OWNER_NONE);
-
-        if (err != 0) {
-            unhold_chunk(gm, i, off);
-            return -EBUSY;
-        }
-        off += n;
-    }
-    return 0;
-}
-
-static void free_chunk(const struct gmem *gm, uint64_t i)
-{
-    for (uint64_t off = 0; i < gm->scrubbed && off < CHUNK_PAGES;) {
-        bool lent;
-        uint64_t n = chunk_run(gm, i, off, &lent);
-
-        if (lent) {
-            frames_lend(chunk_pa(gm, i) + (off << PAGE_SHIFT), n, OWNER_NONE);
-        }
-        off += n;
-    }
-    if (frame_chunk_free(chunk_pa(gm, i), gm->owner) != 0) {
-        port_panic("gmem: a held chunk is not ours");
-    }
+    return i >= gm->scrubbed ? 0 : frames_hold(chunk_pa(gm, i), CHUNK_PAGES, gm->owner, OWNER_ANY);
 }
 
 int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
@@ -182,7 +116,9 @@ int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
         if (hold_chunk(gm, *cursor) != 0) {
             while (*cursor != 0) {
                 --*cursor;
-                unhold_chunk(gm, *cursor, CHUNK_PAGES);
+                if (*cursor < gm->scrubbed) {
+                    frames_unhold(chunk_pa(gm, *cursor), CHUNK_PAGES);
+                }
             }
             gm->dying = false;
             gmem_go(gm);
@@ -191,7 +127,9 @@ int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
         gm->dying = true;
     }
     for (; budget != 0 && *cursor < 2 * all; budget--, ++*cursor) {
-        free_chunk(gm, *cursor - all);
+        if (frame_chunk_free(chunk_pa(gm, *cursor - all), gm->owner) != 0) {
+            port_panic("gmem: a held chunk is not ours");
+        }
     }
     if (*cursor == 2 * all) {
         free_meta(gm);

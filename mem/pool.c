@@ -9,8 +9,8 @@
 void *memset(void *dst, int c, size_t n);
 
 struct table_region {
-    uint64_t pa;
-    uint64_t n;
+    uint64_t pa; /* of bit 0: a multiple of 64 pages, so that aligned runs lie in one word */
+    uint64_t n;  /* bits */
     uint64_t free;
     uint64_t hint;   /* word of the bitmap where the last page was found */
     uint64_t *words; /* bit set: free, and zeroed */
@@ -20,7 +20,6 @@ struct chunk_region {
     uint64_t n;
     uint64_t left; /* of the n: not removed */
     uint64_t free;
-    uint64_t hint; /* every chunk below is taken */
 };
 static struct {
     struct table_region table[FRAME_POOLS];
@@ -43,7 +42,7 @@ int frame_pool_add_tables(uint64_t pa, uint64_t n)
     }
     /* The bitmap takes the first pages: one for 32768. */
     uint64_t bits_per_page = PAGE_SIZE * 8;
-    uint64_t own = (n + bits_per_page - 1) / bits_per_page;
+    uint64_t own = (n + 63 + bits_per_page - 1) / bits_per_page;
 
     if ((pa & (PAGE_SIZE - 1)) != 0 || n <= own || !frame_valid(pa) ||
         !frame_valid(pa + ((n - 1) << PAGE_SHIFT))) {
@@ -57,75 +56,66 @@ int frame_pool_add_tables(uint64_t pa, uint64_t n)
         port_clean(port_va(p), PAGE_SIZE);
     }
     struct table_region *r = &pools.table[pools.ntable];
+    uint64_t skip = (pa >> PAGE_SHIFT) % 64;
 
     *r = (struct table_region){
-        .pa = pa + (own << PAGE_SHIFT), .n = n - own, .free = n - own, .words = port_va(pa)
+        .pa = pa - (skip << PAGE_SHIFT), .n = skip + n, .free = n - own, .words = port_va(pa)
     };
-    for (uint64_t i = 0; i < r->n; i++) {
+    for (uint64_t i = skip + own; i < r->n; i++) {
         r->words[i / 64] |= 1ull << (i % 64);
     }
     pools.ntable++;
     return 0;
 }
 
-uint64_t frame_tables_free(void)
+static uint64_t tables_free(void)
 {
     uint64_t n = 0;
 
-    port_lock(&pools.lock);
     for (uint32_t i = 0; i < pools.ntable; i++) {
         n += pools.table[i].free;
     }
+    return n;
+}
+
+uint64_t frame_tables_free(void)
+{
+    port_lock(&pools.lock);
+    uint64_t n = tables_free();
+
     port_unlock(&pools.lock);
     return n;
 }
 
+/* One is free. */
 static uint64_t take_one(struct table_region *r)
 {
-    uint64_t nwords = (r->n + 63) / 64;
+    uint64_t nwords = (r->n + 63) / 64, w = r->hint;
 
-    if (r->free == 0) {
-        return 0;
+    while (r->words[w] == 0) {
+        w = (w + 1) % nwords;
     }
-    for (uint64_t k = 0; k < nwords; k++) {
-        uint64_t w = (r->hint + k) % nwords;
+    unsigned bit = (unsigned)__builtin_ctzll(r->words[w]);
 
-        if (r->words[w] != 0) {
-            unsigned bit = (unsigned)__builtin_ctzll(r->words[w]);
-
-            r->words[w] &= r->words[w] - 1;
-            r->hint = w;
-            r->free--;
-            return r->pa + ((w * 64 + bit) << PAGE_SHIFT);
-        }
-    }
-    return 0;
+    r->words[w] &= r->words[w] - 1;
+    r->hint = w;
+    r->free--;
+    return r->pa + ((w * 64 + bit) << PAGE_SHIFT);
 }
 
 int frame_tables_reserve(struct pt_pool *pool, uint32_t n)
 {
     port_lock(&pools.lock);
-    uint64_t have = 0;
+    int err = tables_free() < n ? -ENOMEM : 0;
 
-    for (uint32_t i = 0; i < pools.ntable; i++) {
-        have += pools.table[i].free;
-    }
-    if (have < n) {
-        port_unlock(&pools.lock);
-        return -ENOMEM;
-    }
-    for (uint32_t i = 0; i < pools.ntable && n != 0;) {
-        uint64_t pa = take_one(&pools.table[i]);
-
-        if (pa == 0) {
-            i++;
-            continue;
+    for (uint32_t i = 0; err == 0 && n != 0; i++) {
+        while (n != 0 && pools.table[i].free != 0) {
+            pt_pool_push(pool, take_one(&pools.table[i]));
+            n--;
         }
-        pt_pool_push(pool, pa);
-        n--;
     }
     port_unlock(&pools.lock);
-    return 0;
+    return err;
 }
 
 uint64_t frame_tables_root(uint32_t n)
@@ -135,29 +125,17 @@ uint64_t frame_tables_root(uint32_t n)
     if (n == 0 || n > 64 || (n & (n - 1)) != 0) {
         return 0;
     }
-    uint64_t run = n == 64 ? ~0ull : (1ull << n) - 1;
+    uint64_t run = ~0ull >> (64 - n);
 
     port_lock(&pools.lock);
     for (uint32_t i = 0; i < pools.ntable && found == 0; i++) {
         struct table_region *r = &pools.table[i];
 
-        /* Alignment is the address's, not the bitmap's: step by page until aligned, then by n. */
-        uint64_t k = (n - ((r->pa >> PAGE_SHIFT) & (n - 1))) & (n - 1);
-
-        for (; k + n <= r->n; k += n) {
-            uint64_t w = k / 64;
-            unsigned b = (unsigned)(k % 64);
-            uint64_t lo = run << b;
-            uint64_t hi = b == 0 ? 0 : run >> (64 - b);
-
-            if ((r->words[w] & lo) == lo && (hi == 0 || (r->words[w + 1] & hi) == hi)) {
-                r->words[w] &= ~lo;
-                if (hi != 0) {
-                    r->words[w + 1] &= ~hi;
-                }
+        for (uint64_t k = 0; k < r->n && found == 0; k += n) {
+            if ((r->words[k / 64] >> k % 64 & run) == run) {
+                r->words[k / 64] &= ~(run << k % 64);
                 r->free -= n;
                 found = r->pa + (k << PAGE_SHIFT);
-                break;
             }
         }
     }
@@ -165,33 +143,32 @@ uint64_t frame_tables_root(uint32_t n)
     return found;
 }
 
+static struct table_region *table_region(uint64_t pa)
+{
+    for (uint32_t k = 0; k < pools.ntable; k++) {
+        struct table_region *r = &pools.table[k];
+
+        if (pa >= r->pa && (pa - r->pa) >> PAGE_SHIFT < r->n) {
+            return r;
+        }
+    }
+    port_panic("frame: not a table page of the pool");
+}
+
 void frame_tables_put(uint64_t pa, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t p = pa + ((uint64_t)i << PAGE_SHIFT);
+    struct table_region *r = table_region(pa);
 
+    for (uint64_t k = (pa - r->pa) >> PAGE_SHIFT; n != 0; n--, k++, pa += PAGE_SIZE) {
         /* Zeroed before it is free: whoever takes it may rely on that. */
-        memset(port_va(p), 0, PAGE_SIZE);
+        memset(port_va(pa), 0, PAGE_SIZE);
         port_lock(&pools.lock);
-        for (uint32_t k = 0; k < pools.ntable; k++) {
-            struct table_region *r = &pools.table[k];
-
-            if (p >= r->pa && (p - r->pa) >> PAGE_SHIFT < r->n) {
-                uint64_t bit = (p - r->pa) >> PAGE_SHIFT;
-
-                if ((r->words[bit / 64] >> (bit % 64) & 1) != 0) {
-                    port_panic("frame: table page freed twice");
-                }
-                r->words[bit / 64] |= 1ull << (bit % 64);
-                r->free++;
-                p = 0;
-                break;
-            }
+        if ((r->words[k / 64] >> k % 64 & 1) != 0) {
+            port_panic("frame: table page freed twice");
         }
+        r->words[k / 64] |= 1ull << k % 64;
+        r->free++;
         port_unlock(&pools.lock);
-        if (p != 0) {
-            port_panic("frame: not a table page of the pool");
-        }
     }
 }
 
@@ -220,6 +197,13 @@ static struct chunk_region *region_of(uint64_t pa, uint64_t n)
     return NULL;
 }
 
+/* Nobody but its owner has any right to it, and it is no table. */
+static bool at_rest(const struct frame *f)
+{
+    return f->borrower == OWNER_NONE && f->pins == 0 && f->borrower_pins == 0 &&
+           f->state == FRAME_OWNED && (f->flags & FRAME_TABLE) == 0;
+}
+
 static void give_chunk(struct chunk_region *r, uint64_t i, uint32_t flags)
 {
     struct frame *f = frame_at(r->pa + (i << CHUNK_SHIFT));
@@ -228,9 +212,6 @@ static void give_chunk(struct chunk_region *r, uint64_t i, uint32_t flags)
         f[k] = (struct frame){ .owner = OWNER_NONE, .flags = flags & 0xfu };
     }
     r->free++;
-    if (i < r->hint) {
-        r->hint = i;
-    }
 }
 
 int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
@@ -240,23 +221,14 @@ int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
         return -EINVAL;
     }
     port_lock(&frame_all.lock);
+    struct chunk_region *r = region_of(pa, nchunks); /* chunks that were removed come back */
+
     for (uint64_t i = 0; i < nchunks * CHUNK_PAGES; i++) {
         const struct frame *f = frame_at(pa) + i;
 
-        if (f->owner == OWNER_NONE || f->borrower != OWNER_NONE || f->pins != 0 ||
-            f->borrower_pins != 0 || f->state != FRAME_OWNED ||
-            (f->flags & (FRAME_TABLE | FRAME_HELD)) != 0) {
-            port_unlock(&frame_all.lock);
-            return -EBUSY;
-        }
-    }
-    struct chunk_region *r = region_of(pa, nchunks); /* chunks that were removed come back */
-
-    for (uint32_t k = 0; r == NULL && k < pools.nchunk; k++) {
-        const struct chunk_region *o = &pools.chunk[k];
-
         /* Partly in a region: each chunk is counted in one region only, or the counts go wrong. */
-        if (pa < o->pa + (o->n << CHUNK_SHIFT) && o->pa < pa + (nchunks << CHUNK_SHIFT)) {
+        if (f->owner == OWNER_NONE || !at_rest(f) || (f->flags & FRAME_HELD) != 0 ||
+            (r == NULL && region_of(pa + (i << PAGE_SHIFT), 1) != NULL)) {
             port_unlock(&frame_all.lock);
             return -EBUSY;
         }
@@ -277,14 +249,21 @@ int frame_pool_add_chunks(uint64_t pa, uint64_t nchunks, bool dirty)
     return 0;
 }
 
-uint64_t frame_chunks_free(void)
+static uint64_t chunks_free(void)
 {
     uint64_t n = 0;
 
-    port_lock(&frame_all.lock);
     for (uint32_t i = 0; i < pools.nchunk; i++) {
         n += pools.chunk[i].free;
     }
+    return n;
+}
+
+uint64_t frame_chunks_free(void)
+{
+    port_lock(&frame_all.lock);
+    uint64_t n = chunks_free();
+
     port_unlock(&frame_all.lock);
     return n;
 }
@@ -307,43 +286,26 @@ static void take_chunk(struct chunk_region *r, uint64_t i, owner_t owner)
         f[k].owner = owner;
     }
     r->free--;
-    if (i == r->hint) {
-        r->hint++;
-    }
 }
 
-/* First run of n free chunks whose address is aligned; r->n when there is none. */
-static uint64_t find_run(const struct chunk_region *r, uint64_t n, uint64_t align)
-{
-    uint64_t len = 0;
-
-    if (r->free < n) {
-        return r->n;
-    }
-    for (uint64_t i = r->hint; i < r->n; i++) {
-        if (!chunk_is_free(r, i) || (len == 0 && (chunk_pa(r, i) & (align - 1)) != 0)) {
-            len = 0;
-            continue;
-        }
-        if (++len == n) {
-            return i + 1 - n;
-        }
-    }
-    return r->n;
-}
-
+/* The first run of n free chunks whose address is aligned. */
 static bool alloc_run(uint64_t n, uint64_t align, owner_t owner, uint64_t *out)
 {
     for (uint32_t k = 0; k < pools.nchunk; k++) {
         struct chunk_region *r = &pools.chunk[k];
-        uint64_t at = find_run(r, n, align);
+        uint64_t len = 0;
 
-        if (at != r->n) {
-            for (uint64_t i = 0; i < n; i++) {
-                out[i] = chunk_pa(r, at + i);
-                take_chunk(r, at + i, owner);
+        for (uint64_t i = 0; i < r->n && n <= r->free; i++) {
+            bool first_ok = (chunk_pa(r, i) & (align - 1)) == 0;
+
+            len = chunk_is_free(r, i) && (len != 0 || first_ok) ? len + 1 : 0;
+            if (len == n) {
+                for (uint64_t j = 0; j < n; j++) {
+                    out[j] = chunk_pa(r, i + 1 - n + j);
+                    take_chunk(r, i + 1 - n + j, owner);
+                }
+                return true;
             }
-            return true;
         }
     }
     return false;
@@ -351,35 +313,19 @@ static bool alloc_run(uint64_t n, uint64_t align, owner_t owner, uint64_t *out)
 
 int frame_chunks_alloc(uint64_t n, uint64_t align, owner_t owner, uint64_t *out)
 {
-    uint64_t have = 0;
-
     if (n == 0 || owner == OWNER_NONE || align < CHUNK_SIZE || (align & (align - 1)) != 0) {
         return -EINVAL;
     }
     port_lock(&frame_all.lock);
-    for (uint32_t k = 0; k < pools.nchunk; k++) {
-        have += pools.chunk[k].free;
-    }
-    if (have < n) {
-        port_unlock(&frame_all.lock);
-        return -ENOMEM;
-    }
-    if (!alloc_run(n, align, owner, out) && !alloc_run(n, CHUNK_SIZE, owner, out)) {
-        uint64_t got = 0;
+    int err = chunks_free() < n ? -ENOMEM : 0;
 
-        for (uint32_t k = 0; k < pools.nchunk; k++) {
-            struct chunk_region *r = &pools.chunk[k];
-
-            for (uint64_t i = r->hint; i < r->n && got < n; i++) {
-                if (chunk_is_free(r, i)) {
-                    out[got++] = chunk_pa(r, i);
-                    take_chunk(r, i, owner);
-                }
-            }
+    if (err == 0 && !alloc_run(n, align, owner, out) && !alloc_run(n, CHUNK_SIZE, owner, out)) {
+        for (uint64_t i = 0; i < n; i++) {
+            (void)alloc_run(1, CHUNK_SIZE, owner, &out[i]); /* enough are free */
         }
     }
     port_unlock(&frame_all.lock);
-    return 0;
+    return err;
 }
 
 int frame_chunk_free(uint64_t pa, owner_t owner)
@@ -401,8 +347,7 @@ int frame_chunk_free(uint64_t pa, owner_t owner)
     for (uint64_t i = 0; i < CHUNK_PAGES && err == 0; i++) {
         if (f[i].owner != owner) {
             err = -EPERM;
-        } else if (f[i].borrower != OWNER_NONE || f[i].pins != 0 || f[i].borrower_pins != 0 ||
-                   f[i].state != FRAME_OWNED || (f[i].flags & FRAME_TABLE) != 0) {
+        } else if (!at_rest(&f[i]) && (f[i].flags & FRAME_HELD) == 0) {
             err = -EBUSY;
         }
     }

@@ -5,18 +5,13 @@
 
 #include <tenon/gmem.h>
 
-/* Under gm->lock; readers may run beside it. All pages were in `from`. */
-void gmem_set_state(struct gmem *gm, uint64_t page, uint64_t n, enum gmem_state from,
-                    enum gmem_state to);
-
 /* ---- claim.c ---- */
 /* The range is this change's, against every other change: waits while it is somebody else's. Gives
  * c its slot. */
 void gmem_claim(struct gmem_change *c);
 void gmem_unclaim(const struct gmem_change *c, bool done);
 /* From begin to end, faults in the range retry. */
-void gmem_begin(const struct gmem_change *c);
-void gmem_end(const struct gmem_change *c);
+void gmem_turn(const struct gmem_change *c, bool on);
 
 /* Pages from `page` to the end of its chunk, at most n. */
 static inline uint64_t gmem_in_chunk(uint64_t page, uint64_t n)

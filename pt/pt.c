@@ -61,12 +61,6 @@ int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root)
     return 0;
 }
 
-uint32_t pt_table_bytes(enum pt_format format)
-{
-    (void)format;
-    return PAGE_SIZE;
-}
-
 uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
 {
     const struct pt_fmt *f = format(&pt->cfg);

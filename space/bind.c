@@ -246,8 +246,8 @@ uint32_t binding_need_now(const struct binding *b)
     }
     for (uint64_t p = b->first, end = b->first + b->n, m; p < end; p += m) {
         m = gmem_in_chunk(p, end - p);
-        need += gm->nshared[p / CHUNK_PAGES] == 0 ? 0 : window_need(b, p, 1, gm->shared);
-        need += gm->ninplace[p / CHUNK_PAGES] == 0 ? 0 : window_need(b, p, 1, gm->priv);
+        need += gmem_any(gm, p, m, GMEM_SHARED) ? window_need(b, p, 1, gm->shared) : 0;
+        need += gmem_any(gm, p, m, GMEM_SHARED_INPLACE) ? window_need(b, p, 1, gm->priv) : 0;
     }
     return need;
 }

@@ -188,10 +188,10 @@ static void cut_edges(struct binding *b, const struct gmem_change *c, struct pie
 /* Are these all the pages that a window chunk shows? Then its table goes too. */
 static bool last_of_chunk(const struct gmem_change *c, uint64_t page, uint64_t n)
 {
-    const struct gmem *gm = c->gm;
-    uint64_t k = page / CHUNK_PAGES;
+    uint64_t first = page & ~(CHUNK_PAGES - 1), end = page + n;
 
-    return (c->from == GMEM_SHARED ? gm->nshared[k] : gm->ninplace[k]) == n;
+    return !gmem_any(c->gm, first, page - first, c->from) &&
+           !gmem_any(c->gm, end, first + CHUNK_PAGES - end, c->from);
 }
 
 static void change_lose(struct follower *f, const struct gmem_change *c)
@@ -390,7 +390,7 @@ static void change_settle(struct follower *f, const struct gmem_change *c)
         uint64_t gig = ~0ull;
 
         for (uint64_t q = page & ~(CHUNK_PAGES - 1); q < page + n; q += CHUNK_PAGES) {
-            /* The count says at once whether there is anything to do: almost never. */
+            /* Eight words say whether there is anything to do: almost never. */
             if (q < b->first || !gmem_uniform(c->gm, q, CHUNK_PAGES, b->view == VIEW_GUEST)) {
                 continue;
             }

@@ -537,8 +537,7 @@ static void check_host(struct ts *t, const struct ts_tree *tree)
 void ts_check(struct ts *t)
 {
     /* What the counts and tables of every tree, reserves included, add up to. */
-    uint64_t tables =
-        frame_tables_free() + drained.count + t->gm.meta_pages + (t->gm.npages * 2 + 32767) / 32768;
+    uint64_t tables = frame_tables_free() + drained.count + t->gm.meta_pages + t->gm.states.nodes;
 
     ts_judge(t);
     check_frames(t);

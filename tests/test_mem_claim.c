@@ -50,12 +50,22 @@ static void on_end(struct follower *f, const struct gmem_change *c)
     atomic_fetch_sub(&under_way, 1);
 }
 
+static unsigned quiesced;
+static uint32_t nodes_then; /* table pages of the states when a follower was asked */
+
+static void on_quiesce(struct follower *f)
+{
+    quiesced++;
+    nodes_then = f->gm->states.nodes;
+}
+
 static const struct follower_ops watcher_ops = { .prepare = on_prepare,
                                                  .cancel = on_end,
                                                  .lose = on_step,
                                                  .wait = on_wait,
                                                  .gain = on_step,
-                                                 .settle = on_end };
+                                                 .settle = on_end,
+                                                 .quiesce = on_quiesce };
 static struct gmem gm;
 static struct watcher watcher;
 
@@ -260,12 +270,89 @@ static void many(void **state)
     close_object();
 }
 
+/* ---- what guests ask for ---- */
+
+static void requests(void **state)
+{
+    struct gmem_request r = { 0 };
+    int64_t id[GMEM_REQUESTS], more;
+
+    (void)state;
+    open_object(false, NULL);
+    struct ts_frames f = ts_frames();
+    uint64_t tables = frame_tables_free();
+
+    assert_int_equal(gmem_request(&gm, 0, 0, true, GMEM_KEEP), -EINVAL);
+    assert_int_equal(gmem_request(&gm, 0, 1, true, (enum gmem_policy)9), -EINVAL);
+    assert_int_equal(gmem_request(&gm, 2040, 9, true, GMEM_KEEP), -EFAULT);
+    assert_int_equal(gmem_request(&gm, ~0ull, 2, true, GMEM_KEEP), -EFAULT);
+    for (unsigned i = 0; i < GMEM_REQUESTS; i++) {
+        id[i] = gmem_request(&gm, i * 10, 5, true, i % 2 ? GMEM_INPLACE : GMEM_KEEP);
+        assert_int_equal(id[i], i + 1);
+    }
+    assert_int_equal(gm.pending, ~0ull);
+    assert_int_equal(gmem_request(&gm, 1000, 1, true, GMEM_KEEP), -EAGAIN);
+    for (unsigned i = 0; i < GMEM_REQUESTS; i++) {
+        assert_true(gmem_request_next(&gm, &r));
+        assert_int_equal(r.id, id[i]);
+        assert_int_equal(r.page, i * 10);
+    }
+    assert_false(gmem_request_next(&gm, &r));
+    /* Asked for, nothing has changed; dropped, there is no trace. */
+    assert_int_equal(atomic_load(&prepared), 0);
+    assert_int_equal(gmem_request_end(&gm, 5, false), 0);
+    assert_int_equal(gmem_request_end(&gm, 5, false), -ENOENT);
+    assert_int_equal(gmem_request_end(&gm, 5, true), -ENOENT);
+    assert_int_equal(gmem_request_end(&gm, 0, true), -ENOENT);
+    more = gmem_request(&gm, 44, 1, true, GMEM_KEEP); /* page 44 was the fifth one's */
+    tp_assert(more == 69, "request-number-used-again: %ld\n", (long)more);
+    assert_int_equal(gmem_request_end(&gm, (uint64_t)more, false), 0);
+    ts_frames_same(&f, 0);
+    assert_int_equal(frame_tables_free(), tables);
+    int err = (int)gmem_request(&gm, 14, 3, true, GMEM_KEEP);
+
+    tp_assert(err == -EBUSY, "overlapping-request: %d\n", err);
+    /* Committed in any order. */
+    assert_int_equal(gmem_request_end(&gm, 8, true), 0);
+    tp_assert(gmem_state(&gm, 70) == GMEM_SHARED_INPLACE && gmem_state(&gm, 75) == GMEM_PRIVATE &&
+                  gmem_state(&gm, 0) == GMEM_PRIVATE,
+              "wrong-commit\n");
+    /* One that fails is still there. */
+    assert_int_equal(frames_pin(gmem_frame(&gm, 22), 1, TS_VM), 0);
+    assert_int_equal(gmem_request_end(&gm, 3, true), -EBUSY);
+    assert_int_equal(frames_unpin(gmem_frame(&gm, 22), 1, TS_VM), 0);
+    assert_int_equal(gmem_state(&gm, 20), GMEM_PRIVATE);
+    tp_assert(gmem_request_end(&gm, 3, true) == 0, "request-lost-by-an-error\n");
+    assert_int_equal(gmem_state(&gm, 20), GMEM_SHARED);
+    assert_int_equal(gm.pending, ~(1ull << 3 | 1ull << 5 | 1ull << 8));
+    close_object();
+}
+
+/* Memory of the states goes back after every follower has been asked, and not before. */
+static void tidy(void **state)
+{
+    (void)state;
+    open_object(false, NULL);
+    gm.tidy = gmem_tidy;
+    assert_int_equal(gmem_convert(&gm, 7, 1, true, GMEM_KEEP), 0);
+    assert_int_equal(gm.states.nodes, 2);
+    quiesced = 0;
+    gmem_tidy(&gm);
+    assert_int_equal(gm.states.nodes, 2); /* page 7 needs them */
+    assert_int_equal(gmem_convert(&gm, 7, 1, false, GMEM_KEEP), 0);
+    assert_int_equal(quiesced, 1); /* so little is kept for the next time */
+    assert_int_equal(gm.states.nodes, 2);
+    gmem_tidy(&gm);
+    tp_assert(quiesced == 2 && nodes_then == 2, "freed-before-quiesce\n");
+    assert_int_equal(gm.states.nodes, 0);
+    close_object();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(beside),
-        cmocka_unit_test(who_waits),
-        cmocka_unit_test(many),
+        cmocka_unit_test(beside),   cmocka_unit_test(who_waits), cmocka_unit_test(many),
+        cmocka_unit_test(requests), cmocka_unit_test(tidy),
     };
 
     return cmocka_run_group_tests_name("mem_claim", tests, NULL, NULL);

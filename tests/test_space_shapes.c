@@ -80,7 +80,8 @@ static void run(const struct shape *s, uint64_t seed, unsigned steps)
                                     i ? 0 : TS_GUEST + s->offset, 0, s->pages, RW, !s->lazy),
                          0);
     }
-    tables = frame_tables_free() + space_tables(&t.tree[0].s) + space_tables(&t.tree[2].s);
+    tables = frame_tables_free() + space_tables(&t.tree[0].s) + space_tables(&t.tree[2].s) +
+             t.gm.states.nodes;
     for (unsigned i = 0; i < steps; i++) {
         uint64_t p = ts_rand(&t, s->pages), n = length(&p, s->pages);
         bool to_shared = gmem_state(&t.gm, p) == GMEM_PRIVATE;
@@ -108,7 +109,8 @@ static void run(const struct shape *s, uint64_t seed, unsigned steps)
         for (unsigned k = 0; k < 20; k++) {
             look(s, ts_rand(&t, s->pages));
         }
-        tp_assert(frame_tables_free() + space_tables(&t.tree[0].s) + space_tables(&t.tree[2].s) ==
+        tp_assert(frame_tables_free() + space_tables(&t.tree[0].s) + space_tables(&t.tree[2].s) +
+                          t.gm.states.nodes ==
                       tables,
                   "table-lost\n");
     }

@@ -26,27 +26,6 @@ struct cmd cmd_cfgi_all(void)
     return cmd_cfgi_ste_range(0, 32);
 }
 
-struct cmd cmd_cfgi_cd(uint32_t sid, uint32_t ssid, bool leaf)
-{
-    return (struct cmd){ { CMD_CFGI_CD | SID(sid) | (uint64_t)(ssid & 0xfffffu) << 12,
-                           leaf ? LEAF : 0u } };
-}
-
-struct cmd cmd_tlbi_s12_vmall(uint16_t vmid)
-{
-    return (struct cmd){ { CMD_TLBI_S12_VMALL | VMID(vmid), 0 } };
-}
-
-struct cmd cmd_tlbi_nh_all(uint16_t vmid)
-{
-    return (struct cmd){ { CMD_TLBI_NH_ALL | VMID(vmid), 0 } };
-}
-
-struct cmd cmd_tlbi_nh_asid(uint16_t vmid, uint16_t asid)
-{
-    return (struct cmd){ { CMD_TLBI_NH_ASID | VMID(vmid) | ASID(asid), 0 } };
-}
-
 struct cmd cmd_tlbi_nsnh_all(void)
 {
     return (struct cmd){ { CMD_TLBI_NSNH_ALL, 0 } };
@@ -61,12 +40,6 @@ struct cmd cmd_sync(void)
 {
     /* CS = 0: no signal; CONS passing it is the completion. */
     return (struct cmd){ { CMD_SYNC, 0 } };
-}
-
-struct cmd cmd_resume(uint32_t sid, uint16_t stag, bool retry)
-{
-    /* Ab [13] with Ac [12] = 0: abort. Ac = 1: retry. */
-    return (struct cmd){ { CMD_RESUME | (retry ? 1ull << 12 : 1ull << 13) | SID(sid), stag } };
 }
 
 struct cmd cmd_tlbi_addr(const struct tlbi_scope *t, uint64_t ia, unsigned num, unsigned scale,

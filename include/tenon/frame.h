@@ -23,7 +23,8 @@ typedef uint16_t owner_t;
 #define OWNER_NONE ((owner_t)0) /* free, in the pool */
 #define OWNER_HYP  ((owner_t)1)
 #define OWNER_HOST ((owner_t)2)
-#define OWNER_VM0  ((owner_t)3) /* VM id i is OWNER_VM0 + i */
+#define OWNER_VM0  ((owner_t)3)      /* VM id i is OWNER_VM0 + i */
+#define OWNER_ANY  ((owner_t)0xffff) /* frames_hold: whoever it is lent to */
 
 enum frame_state {
     FRAME_OWNED = 0,
@@ -69,7 +70,7 @@ bool frame_may_use(uint64_t pa, owner_t who);
 
 /*
  * Two-step change, for a conversion that must check first, then wait for walkers, then commit.
- * frames_hold: every frame is `owner`'s, lent to `borrower` (OWNER_NONE: not lent), unpinned by
+ * frames_hold: every frame is `owner`'s, lent to `borrower` (OWNER_NONE: not lent; OWNER_ANY: that does not matter), unpinned by
  * anyone, clean, not held. From then on pin, share, unshare, donate and a second hold give -EBUSY.
  * Errors as above. frames_lend / frames_unhold end it and cannot fail (they panic on a frame that
  * the caller did not hold: a broken promise of ours).
@@ -81,9 +82,11 @@ void frames_unhold(uint64_t pa, uint64_t n);
 
 /* The run of equal frames (owner, borrower, state, flags, pins) that starts at pa: true and *last =
  * its last byte; false when pa is not covered. For digests: pa = last + 1 until false. */
-bool frames_run(uint64_t pa, struct frame *run, uint64_t *last);
-/* The same, but looking no further than the frame that `end` (last byte wanted) is in. */
 bool frames_run_within(uint64_t pa, uint64_t end, struct frame *run, uint64_t *last);
+static inline bool frames_run(uint64_t pa, struct frame *run, uint64_t *last)
+{
+    return frames_run_within(pa, ~0ull, run, last);
+}
 uint64_t frames_base(void);
 uint64_t frames_count(void);
 
@@ -121,8 +124,8 @@ uint64_t frame_tables_free(void); /* how many are left */
  * -ENOMEM: nothing taken. Frames may be FRAME_DIRTY: the caller zeroes them in bounded steps with
  * frame_scrub before anyone may use them (until then pin, share, hold and may_use refuse). */
 int frame_chunks_alloc(uint64_t n, uint64_t align, owner_t owner, uint64_t *out);
-/* Give one chunk back: every frame must be `owner`'s, unshared, unpinned (-EBUSY/-EPERM). It becomes
- * OWNER_NONE|FRAME_DIRTY. A frame that the owner itself holds (FRAME_HELD) is fine. */
+/* Give one chunk back: every frame must be `owner`'s, unshared, unpinned (-EBUSY/-EPERM), or held: then
+ * its owner has made sure that nobody uses it, lent or not. It becomes OWNER_NONE|FRAME_DIRTY. */
 int frame_chunk_free(uint64_t pa, owner_t owner);
 /* Zero the frames of the chunk that are FRAME_DIRTY (cache maintenance included). The caller owns the
  * chunk, or it is free. */

@@ -23,6 +23,7 @@
 
 #include <tenon/frame.h>
 #include <tenon/port.h>
+#include <tenon/range.h>
 
 enum gmem_state { GMEM_PRIVATE = 0, GMEM_SHARED = 1, GMEM_SHARED_INPLACE = 2 };
 enum gmem_policy {
@@ -47,6 +48,7 @@ struct gmem_change {
     uint64_t n;
     enum gmem_state from, to;
     uint32_t slot;
+    struct range_change states; /* the converter's own */
 };
 
 /*
@@ -88,14 +90,23 @@ struct follower {
     bool alone;
 };
 
-#define GMEM_MAX_CHUNKS  2048u /* 4 GiB */
-#define GMEM_STATE_PAGES 64u   /* 2 bits a page: a table page holds 16384 pages' states */
+#define GMEM_MAX_CHUNKS 2048u /* 4 GiB */
+#define GMEM_SPARE      32u   /* table pages that the states may keep without need, for a while */
 
 /* A range that is in change, or was last (B6). */
 struct gmem_slot {
     uint64_t page, n;
     uint32_t stamp; /* gmem.seq after this change's last begin or end */
     uint32_t prev;  /* the same of the change that had the slot before */
+};
+
+/* What a guest asked for and its owner has not committed yet. */
+#define GMEM_REQUESTS 64u
+struct gmem_request {
+    uint64_t id; /* 0: free. Stands at id % GMEM_REQUESTS */
+    uint64_t page, n;
+    bool to_shared, committing;
+    enum gmem_policy policy;
 };
 
 struct gmem {
@@ -106,23 +117,27 @@ struct gmem {
     /* The host reaches its windows uncached (a /dev/mem mapping): clean caches at both edges. */
     bool uncached_window;
     uint64_t npages;
-    uint64_t scrubbed;  /* chunks known to be zero or in use; private first, then shared ones */
-    uint64_t *priv;     /* pa of each private 2M chunk; constant */
-    uint64_t *shared;   /* pa of each shared 2M chunk (separate only); constant */
-    uint16_t *nshared;  /* pages of each chunk in state SHARED ... */
-    uint16_t *ninplace; /* ... and SHARED_INPLACE: a chunk is uniform at 0 and at 512 */
-    uint64_t *state[GMEM_STATE_PAGES];
-    uint32_t meta_pages; /* behind the four arrays */
+    uint64_t scrubbed;   /* chunks known to be zero or in use; private first, then shared ones */
+    uint64_t *priv;      /* pa of each private 2M chunk; constant */
+    uint64_t *shared;    /* pa of each shared 2M chunk (separate only); constant */
+    uint32_t meta_pages; /* behind the two arrays */
+    struct range states; /* enum gmem_state of each page */
+    /* Called when more than GMEM_SPARE table pages of `states` hold one state each; gmem_tidy, or NULL:
+     * they stay (at most 16 for each GiB). Set it before the first conversion. */
+    void (*tidy)(struct gmem *gm);
     struct follower *followers;
     uint32_t hinters;
     struct port_lock lock;
     /* Changes under way; all under the lock, read by faults without it (mem/claim.c). */
     struct gmem_slot slot[GMEM_CHANGES];
-    uint32_t claimed;                      /* one bit each: the range is somebody's ... */
-    uint32_t active;                       /* ... and faults in it retry */
-    uint32_t seq;                          /* begins and ends of changes so far */
-    uint32_t stops;                        /* who waits for, or has, the object alone */
-    uint32_t loners;                       /* followers that want changes one at a time */
+    uint32_t claimed; /* one bit each: the range is somebody's ... */
+    uint32_t active;  /* ... and faults in it retry */
+    uint32_t seq;     /* begins and ends of changes so far */
+    uint32_t stops;   /* who waits for, or has, the object alone */
+    uint32_t loners;  /* followers that want changes one at a time */
+    struct gmem_request request[GMEM_REQUESTS];
+    uint64_t pending;                /* bit id % GMEM_REQUESTS; may be read without the lock */
+    uint64_t last_request, requests; /* last number given out; how many there were */
     uint64_t converted, converted_inplace; /* conversions done, by calls */
 };
 
@@ -159,17 +174,47 @@ void gmem_seal(struct gmem *gm);
 int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
                  enum gmem_policy policy);
 
-/* No lock, for pages < npages; a snapshot unless the caller excludes conversions. */
+/* What gmem_convert would say without looking at any page. */
+int gmem_check(const struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
+               enum gmem_policy policy);
+
+/*
+ * Conversions that a guest asks for (B3). A request is a number >= 1, never used again; -EBUSY: it
+ * overlaps one that is pending; -EAGAIN: GMEM_REQUESTS are pending; or as gmem_check. It changes
+ * nothing: ended without commit it has left no trace. With commit: as gmem_convert, and still
+ * pending after an error. -ENOENT no such request; -EBUSY it is being committed.
+ */
+int64_t gmem_request(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
+                     enum gmem_policy policy);
+int gmem_request_end(struct gmem *gm, uint64_t id, bool commit);
+/* The next pending request behind r->id (0: the oldest), which nobody commits just now, into *r. */
+bool gmem_request_next(struct gmem *gm, struct gmem_request *r);
+
+/*
+ * A page's state and frame (pa may be NULL), at one moment. For anyone who holds a reference to the
+ * object. The calls below take no lock: they are for followers, within their operations or under
+ * what `quiesce` waits for, and for whoever has the object alone. They tell what was true at some
+ * time during the call.
+ */
+enum gmem_state gmem_look(struct gmem *gm, uint64_t page, uint64_t *pa);
 enum gmem_state gmem_state(const struct gmem *gm, uint64_t page);
 /* Frame that the guest sees at `page` now. */
 uint64_t gmem_frame(const struct gmem *gm, uint64_t page);
-/* First page > `page` whose state differs from page's, capped at npages. */
-uint64_t gmem_run_end(const struct gmem *gm, uint64_t page);
-/* The same, capped at `end`, beyond which it does not look. */
-uint64_t gmem_run_until(const struct gmem *gm, uint64_t page, uint64_t end);
+/* First page > `page` whose state differs from page's, or `end` (at most npages), beyond which it does
+ * not look. */
+static inline uint64_t gmem_run_until(const struct gmem *gm, uint64_t page, uint64_t end)
+{
+    return range_next(&gm->states, page, end);
+}
+static inline uint64_t gmem_run_end(const struct gmem *gm, uint64_t page)
+{
+    return range_next(&gm->states, page, gm->npages);
+}
 /* Are all pages of [page, page+n) in one state? For the guest's view PRIVATE and SHARED_INPLACE are
- * one: the same frame. Costs one count per whole chunk. */
+ * one: the same frame. */
 bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view);
+/* Is any page of [page, page+n) in this state? */
+bool gmem_any(const struct gmem *gm, uint64_t page, uint64_t n, enum gmem_state s);
 
 /* Fault side of the sequence count, no lock: begin returns false while any of [page, page+n) is in
  * change (retry later); retry returns true if a change may have touched any of it since begin.
@@ -183,6 +228,10 @@ bool gmem_changing(const struct gmem *gm);
  * within a step of a change. */
 void gmem_stop(struct gmem *gm);
 void gmem_go(struct gmem *gm);
+
+/* Table pages of the states that are not needed go back to the pool, once no fault can be reading
+ * them: has the object alone for a moment. */
+void gmem_tidy(struct gmem *gm);
 
 /* Between gmem_stop and gmem_go, so that filling a tree and following are one step. */
 void gmem_follow(struct gmem *gm, struct follower *f);
