@@ -98,8 +98,10 @@ static inline unsigned range_bit(const struct range *r, uint64_t root, unsigned 
 {
     uint64_t e = range_entry(r, root, plane, page);
 
-    return (e & RANGE_NODE) != 0 ? range_load(&range_node(e)[page / 64 % 512]) >> page % 64 & 1
-                                 : e / RANGE_ONE & 1;
+    if ((e & RANGE_NODE) != 0) {
+        return (unsigned)(range_load(&range_node(e)[page / 64 % 512]) >> page % 64) & 1;
+    }
+    return (unsigned)(e / RANGE_ONE) & 1;
 }
 
 /* State of a page below npages. */
