@@ -20,6 +20,16 @@ void *hosted_arena(void); /* the host address of HOSTED_BASE */
 int hosted_arena_share(void);
 
 /*
+ * Put [pa, pa+len) of the arena, which nobody uses yet, on a memfd of its own, with frames of 2^12, 2^21
+ * or 2^30 bytes (huge ones are taken at once). 0, -EINVAL, -ENOSPC (8 such regions), or what the
+ * system says: -ENOMEM where there are no huge frames. hosted_punch gives pages of it back with a hole
+ * punch (fallocate): they read as zero. hosted_memfd_bytes: what the region at pa takes now.
+ */
+int hosted_memfd(uint64_t pa, uint64_t len, unsigned frame_shift);
+void hosted_punch(uint64_t pa, uint64_t len);
+uint64_t hosted_memfd_bytes(uint64_t pa);
+
+/*
  * Page allocator, thread-safe. `pages` zeroed pages, aligned to `align` bytes (a power of two >=
  * 4096); 0 when out of memory or when the failure that hosted_fail_after() set is due. Freeing what
  * is not allocated aborts; freed pages are poisoned.
