@@ -8,6 +8,10 @@
  * memory stands on a memfd; a discard is the kernel's own fallocate() with a hole punch. The number of
  * touches between two transfers is calibrated, so that "discard at once" costs what it did there: that
  * is the machine's load, and not chosen in our favour. Then every policy runs the same boot.
+ *
+ * A firmware's buffers come from its heap, which gives out again what was freed: they are taken at
+ * random from so many pages. More of them is harder for the lazy policy (all of them in the end: with
+ * buffers anywhere it has to punch every page, later and one by one).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -127,6 +131,8 @@ static void power_off(void)
 enum { NONE = -1 };
 
 /* Nanoseconds of CPU for one transfer with its touches. policy NONE: memory that is never private. */
+static uint64_t heap = 1024; /* pages that buffers are taken from */
+
 static double boot(int policy, uint64_t transfers, uint64_t touches, uint64_t *punched)
 {
     static uint8_t disk[2 * PAGE_SIZE], out[2 * PAGE_SIZE];
@@ -136,7 +142,7 @@ static double boot(int policy, uint64_t transfers, uint64_t touches, uint64_t *p
     double t = cpu_ns();
 
     for (uint64_t i = 0; i < transfers; i++) {
-        uint64_t n = 1 + rnd(2), p = rnd(PAGES - 1), pa;
+        uint64_t n = 1 + rnd(2), p = PAGES / 2 + rnd(heap - 1), pa;
 
         for (uint64_t k = 0; k < touches; k++) { /* the guest works on its memory */
             uint64_t q = rnd(PAGES), at = gm.priv[q / CHUNK_PAGES] + q % CHUNK_PAGES * PAGE_SIZE;
@@ -207,12 +213,14 @@ int main(int argc, char **argv)
                  { "discard lazily", GMEM_LAZY, 0 },
                  { "in place", GMEM_INPLACE, 0 } };
     enum { N = sizeof(what) / sizeof(what[0]) };
-    uint64_t transfers = argc > 1 ? strtoull(argv[1], NULL, 0) : 5000, punched[N];
+    uint64_t transfers = argc > 1 ? strtoull(argv[1], NULL, 0) : 3000, punched[N];
     double t[N][ROUNDS], m[N];
 
-    if (transfers == 0 || argc > 2) {
-        fprintf(stderr, "usage: bench_firmware [TRANSFERS]\n"
-                        "  DMA transfers in a boot, each flips one or two pages twice (5000)\n");
+    heap = argc > 2 ? strtoull(argv[2], NULL, 0) : heap;
+    if (transfers == 0 || argc > 3 || heap < 2 || heap > PAGES / 2) {
+        fprintf(stderr, "usage: bench_firmware [TRANSFERS [BUFFERS]]\n"
+                        "  DMA transfers in a boot, each flips one or two pages twice (3000)\n"
+                        "  pages of the heap that buffers are taken from, 2 to 32768 (1024)\n");
         return 2;
     }
     must(hosted_memfd(POOL, CHUNKS * CHUNK_SIZE, 12), "memfd");
@@ -226,8 +234,9 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < N; i++) {
         m[i] = median(t[i]);
     }
-    printf("\nThe firmware case: %lu transfers of 1 or 2 pages, %lu memory touches between two\n",
-           (unsigned long)transfers, (unsigned long)touches);
+    printf("\nThe firmware case: %lu transfers of 1 or 2 pages out of %lu, %lu memory touches "
+           "between two\n",
+           (unsigned long)transfers, (unsigned long)heap, (unsigned long)touches);
     printf("  256 MiB on a memfd, CPU + I/O + host trees, medians of %u boots; guest_memfd: %s\n",
            ROUNDS,
            access("/dev/kvm", R_OK | W_OK) == 0 ? "not measured" : "no /dev/kvm on this machine");
