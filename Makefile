@@ -84,6 +84,7 @@ help:
 	@echo '  run      the demonstration: build, boot QEMU with Tenon and Debian, print the table'
 	@echo '  shell    the same machine with a prompt instead'
 	@echo '  test     every test, and a shortened run; last line: N passed, N failed'
+	@echo '  torture  everything that can happen to guest memory at once, for T=60 seconds'
 	@echo '  check    format, clang-tidy, warnings of gcc and clang, scripts, no indirect calls'
 	@echo '  size     lines by folder; fails from 13,000 in hypervisor, drivers and core'
 	@echo '  matrix   the run on other CPUs and SMMUs'
@@ -200,6 +201,11 @@ $(B)/$(1)/test_%: $(B)/$(1)/tests/test_%.c.o $(B)/$(1)/libtest.a $(B)/$(1)/libte
 	$$(Q)$(2) $(3) -pthread $$< -Wl,--start-group $(B)/$(1)/libtest.a $(B)/$(1)/libtenon.a \
 	    -Wl,--end-group -lcmocka -o $$@
 
+$(B)/$(1)/torture: $(B)/$(1)/tests/torture.c.o $(B)/$(1)/libtest.a $(B)/$(1)/libtenon.a
+	$$(say) LD $$@
+	$$(Q)$(2) $(3) -pthread $$< -Wl,--start-group $(B)/$(1)/libtest.a $(B)/$(1)/libtenon.a \
+	    -Wl,--end-group -lcmocka -o $$@
+
 $(1)_tests := $$(patsubst tests/%.c,$(B)/$(1)/%,$$(test_src))
 -include $$(patsubst %,$(B)/$(1)/%.d,$$(hosted_src) $$(model_src) $$(helper_src) $$(test_src))
 endef
@@ -234,6 +240,12 @@ pick = $(if $(T),$(foreach w,$(T),$(foreach t,$(1),$(if $(findstring $(w),$(notd
 
 test-build: $(hosted_tests) $(asan_tests) $(tsan_tests)
 
+# Everything at once for T seconds (60), then a third of that under the thread sanitizer.
+.PHONY: torture
+torture: $(B)/hosted/torture $(B)/tsan/torture
+	$(Q)$(B)/hosted/torture -t $(or $(T),60)
+	$(Q)TSAN_OPTIONS=halt_on_error=1 setarch -R $(B)/tsan/torture -s 7 -r 2 -t $$(($(or $(T),60) / 3 + 1))
+
 # The three builds of every test. tools/run-tests prints the sum as its last line.
 test-hosted: $(call pick,$(hosted_tests) $(asan_tests) $(tsan_tests) $(fuzz_replays))
 	$(Q)tools/run-tests $^
@@ -243,7 +255,7 @@ bench_bin := $(patsubst bench/%.c,$(B)/hosted/%,$(bench_src))
 $(B)/hosted/bench_%: $(B)/hosted/bench/bench_%.c.o $(bench_helper_src:%=$(B)/hosted/%.o) \
     $(B)/hosted/libtest.a $(B)/hosted/libtenon.a
 	$(say) LD $@
-	$(Q)$(CC) -O2 -pthread $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@
+	$(Q)$(CC) -O2 -pthread $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lm -o $@
 
 -include $(bench_src:%=$(B)/hosted/%.d) $(bench_helper_src:%=$(B)/hosted/%.d)
 

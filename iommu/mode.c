@@ -5,6 +5,8 @@
 #include "space/internal.h"
 #include <tenon/iommu_mode.h>
 
+#define SHARE_TRIES 16u
+
 /* ---- the trees ---- */
 
 static struct pt_live met(const struct iommu_view *v)
@@ -95,13 +97,10 @@ static void mirror_down(struct iommu_view *v)
  * A walker joins the CPU's tree. First the rules, then the walker; conversions stand still in between,
  * so that none has begun with the old rules, or waits for walkers that it did not tell.
  */
-static int share_up(struct iommu_view *v)
+static int share_try(struct iommu_view *v)
 {
-    int err = can_share(v) ? 0 : -EOPNOTSUPP;
+    int err = v->im->caps.stall ? 0 : space_prefill(v->cpu);
 
-    if (err == 0 && !v->im->caps.stall) {
-        err = space_prefill(v->cpu);
-    }
     if (err != 0) {
         return err;
     }
@@ -121,6 +120,17 @@ static int share_up(struct iommu_view *v)
     }
     space_go(v->cpu);
     return err;
+}
+
+static int share_up(struct iommu_view *v)
+{
+    int err = can_share(v) ? -EAGAIN : -EOPNOTSUPP;
+
+    /* Who zaps without end finds that it cannot be done. */
+    for (unsigned i = 0; err == -EAGAIN && i < SHARE_TRIES; i++) {
+        err = share_try(v);
+    }
+    return err == -EAGAIN ? -EBUSY : err;
 }
 
 static void share_down(struct iommu_view *v)

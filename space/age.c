@@ -27,7 +27,6 @@ int space_zap(struct space *s, uint64_t ia, uint64_t len)
 {
     uint64_t last = ia + (len - 1);
     struct pt_gather g;
-    bool issued = false;
     int err = range_ok(s, ia, len);
 
     if (err != 0) {
@@ -47,13 +46,11 @@ int space_zap(struct space *s, uint64_t ia, uint64_t len)
         err = pt_unmap(&s->pt, ia, last - ia + 1, &g);
         space_log_broken(s, &g, ia, last);
         s->zaps++;
-        issued = space_issue(s, &g);
     }
+    /* Under the lock: a conversion that finds the page out already has nothing to invalidate, and relies
+     * on nobody having it cached. */
+    space_flush(s, &g);
     space_unlock(s);
-    if (issued) {
-        space_wait(s);
-    }
-    space_reclaim(s, &g);
     return err;
 }
 

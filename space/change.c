@@ -108,7 +108,10 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     }
     /* In the worst case: a fault may still map a large leaf here before faults are held off. Two
      * more for a merge that breaks. */
+    space_share_lock(s); /* a log may begin */
     uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + UPPER_MAX;
+
+    space_share_unlock(s);
 
     k->kept = k->reserve.count;
     if (k->reserve.count < need) {

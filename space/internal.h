@@ -16,7 +16,7 @@ void space_share_lock(struct space *s);
 void space_share_unlock(struct space *s);
 
 /* ---- space.c: with the lock held alone ---- */
-/* What is in the gather: start on every walker. True if there was anything. */
+/* What is in the gather: start on every walker. True if there was anything: then space_wait is owed. */
 bool space_issue(struct space *s, const struct pt_gather *g);
 void space_wait(struct space *s);
 /* Issue, wait, and give the old tables back. */

@@ -64,17 +64,31 @@ static bool explicit_maps(struct space *s)
     return false;
 }
 
+/* A zap may have come after the prefill; from now on there is none. */
+static bool holes(const struct binding *b)
+{
+    uint64_t ia = b->ia, last = b->ia + (binding_bytes(b) - 1);
+    struct pt_leaf leaf;
+
+    while (pt_next(&b->space->pt, &ia, last, &leaf)) {
+        if (!leaf.present) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int live_ok(struct space *s, const struct pt_live *live)
 {
     if ((s->log.kind == SPACE_LOG_DIRTY_BIT && !live->hw_dirty) ||
         (s->log.kind == SPACE_LOG_WRITE_PROTECT && !live->stalls)) {
         return -EBUSY;
     }
-    for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
+    for (unsigned i = 0; i < SPACE_BINDINGS && !live->stalls && !s->page_requests; i++) {
         const struct binding *b = &s->binding[i];
 
-        if (b->space != NULL && !b->prefill && !live->stalls && !s->page_requests) {
-            return -EBUSY;
+        if (b->space != NULL && b->view == VIEW_GUEST && (!b->prefill || holes(b))) {
+            return b->prefill ? -EAGAIN : -EBUSY;
         }
     }
     return s->aged && !live->hw_af && explicit_maps(s) ? -EBUSY : 0;
@@ -180,11 +194,14 @@ int space_prefill(struct space *s)
     for (unsigned i = 0; i < SPACE_BINDINGS && err == 0; i++) {
         struct binding *b = &s->binding[i];
 
-        if (b->space != NULL && !b->prefill && b->view == VIEW_GUEST) {
+        if (b->space == NULL || b->view != VIEW_GUEST) {
+            continue;
+        }
+        if (!b->prefill) {
             made[i] = true;
             set_prefill(b, true);
-            err = fill_holes(b);
         }
+        err = fill_holes(b);
     }
     for (unsigned i = 0; i < SPACE_BINDINGS && err != 0; i++) {
         if (made[i]) {

@@ -27,11 +27,22 @@ int space_init(struct space *s, enum space_kind kind, const struct pt_config *cf
     return err;
 }
 
+/* Nobody is between an issue and its wait, so nobody looks at the walkers: lock held alone. */
+static void lock_walkers(struct space *s)
+{
+    space_lock(s);
+    while (__atomic_load_n(&s->waits, __ATOMIC_ACQUIRE) != 0) {
+        space_unlock(s);
+        port_relax();
+        space_lock(s);
+    }
+}
+
 int space_add_walker(struct space *s, struct invalidator *inv)
 {
     int err = -ENOSPC;
 
-    space_lock(s);
+    lock_walkers(s);
     for (unsigned i = 0; i < SPACE_WALKERS; i++) {
         if (s->walker[i] == inv) {
             space_unlock(s);
@@ -52,7 +63,7 @@ int space_remove_walker(struct space *s, struct invalidator *inv)
 {
     int err = -ENOENT;
 
-    space_lock(s);
+    lock_walkers(s);
     for (unsigned i = 0; i < SPACE_WALKERS; i++) {
         if (s->walker[i] == inv) {
             s->walker[i] = NULL;
@@ -89,6 +100,7 @@ bool space_issue(struct space *s, const struct pt_gather *g)
     if (pt_gather_empty(g)) {
         return false;
     }
+    __atomic_add_fetch(&s->waits, 1, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < SPACE_WALKERS; i++) {
         if (s->walker[i] != NULL) {
             s->walker[i]->issue(s->walker[i], g);
@@ -99,12 +111,13 @@ bool space_issue(struct space *s, const struct pt_gather *g)
 
 void space_wait(struct space *s)
 {
-    /* No lock is needed: walkers come and go only while nothing is in change (their owner's duty). */
+    /* Without the lock: walkers come and go only while nobody waits. */
     for (unsigned i = 0; i < SPACE_WALKERS; i++) {
         if (s->walker[i] != NULL) {
             s->walker[i]->wait(s->walker[i]);
         }
     }
+    __atomic_sub_fetch(&s->waits, 1, __ATOMIC_RELEASE);
 }
 
 void space_reclaim(struct space *s, struct pt_gather *g)

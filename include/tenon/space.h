@@ -102,6 +102,7 @@ struct space {
     enum space_kind kind;
     enum space_use use;
     struct invalidator *walker[SPACE_WALKERS];
+    uint32_t waits; /* invalidations issued and not yet waited for */
     struct space_lock lock;
     struct port_lock map_lock; /* outside lock: explicit map and unmap, one at a time */
     uint64_t max_leaf;         /* 0: no cap. 4096: pre-cut (D6). Set it before anything is mapped */
@@ -184,7 +185,8 @@ void space_go(struct space *s);
 /*
  * New live rules for a tree in use, between space_stop and space_go: before a walker that can less
  * joins, after it has left. -EBUSY: a log, a lazy binding or a lost access flag (explicit maps) asks
- * for what the new rules do not give: a dirty bit, waiting for faults, setting the flag. -ENOMEM. An
+ * for what the new rules do not give: a dirty bit, waiting for faults, setting the flag. -EAGAIN: a
+ * prefilled binding has holes (zapped): space_prefill, and again. -ENOMEM. An
  * error changed nothing. Bound leaves that may have lost their access flag are made anew.
  */
 int space_set_live(struct space *s, struct pt_live live);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A short torture run: fixed seeds, a fixed number of conversions; `make torture T=60` is the long one. */
+#include "lib_torture.h"
+
+#include "lib_pt.h"
+
+#if defined(__SANITIZE_THREAD__)
+enum { STEPS = 15, SEEDS = 4 };
+#else
+enum { STEPS = 60, SEEDS = 6 };
+#endif
+
+static void all_at_once(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= SEEDS; seed++) {
+        struct torture_opts o = { .seed = seed, .steps = STEPS };
+        struct torture_result r;
+
+        torture_run(&o, &r);
+        tp_assert(r.wrong == 0, "seed %u: %lu broken promises, first: %s\n", seed,
+                  (unsigned long)r.wrong, r.first);
+        /* A converter that is refused now and then still does its steps. */
+        assert_int_equal(r.ops[TORTURE_CONVERT] + r.ops[TORTURE_REFUSED], 2 * STEPS);
+        assert_true(r.ops[TORTURE_CONVERT] > STEPS && r.ops[TORTURE_DMA] > 0 &&
+                    r.ops[TORTURE_CPU_ACCESS] > 0 && r.ops[TORTURE_FAULT] > 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(all_at_once) };
+
+    return cmocka_run_group_tests_name("torture", tests, NULL, NULL);
+}
