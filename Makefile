@@ -37,7 +37,7 @@ hostile_src := $(call files,payload/hostile/*.c payload/hostile/*.S)
 hosted_src := $(core_src) $(call files,port/hosted/*.c)
 model_src := $(call files,model/*.c)
 # The user-space /dev/iommu: all of its server but main() is linked into its tests too.
-iommufd_front := iommufd/front.c
+iommufd_front := $(call files,iommufd/front*.c)
 iommufd_main := iommufd/main.c
 iommufd_lib := $(filter-out $(iommufd_front) $(iommufd_main),$(call files,iommufd/*.c))
 helper_src := $(call files,tests/lib_*.c) $(iommufd_lib)
@@ -90,6 +90,7 @@ help:
 	@echo '  matrix   the run on other CPUs and SMMUs'
 	@echo '  bench    measurements, each beside its peer; bench-pt: page tables only, beside Linux'
 	@echo '  library  build it for other programs; install (PREFIX, DESTDIR); test-library uses it as they would'
+	@echo '  iommufd  the user-space /dev/iommu; test-iommufd, fuzz-iommufd; conformance: the kernel'\''s selftest on it'
 	@echo '  all      build everything, run nothing;  clean  remove build/'
 	@echo 'Smaller: test-hosted (T=word picks by name), mutants (M=word), spin (the protocol), top (build tenon-top), check-blr, format (rewrites every C file)'
 	@echo 'On a bare Debian 12 or 13 start with ./run or ./test: they install what is missing.'
@@ -223,15 +224,54 @@ $(B)/iommufd/tenon-iommufd: $(iommufd_main:%=$(B)/hosted/%.o) $(B)/hosted/libtes
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 -pthread $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@
 
-$(B)/iommufd/libtenon-iommufd.so: $(iommufd_front) iommufd/proto.h
+$(B)/iommufd/libtenon-iommufd.so: $(iommufd_front) iommufd/proto.h iommufd/front.h
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(hosted_prog) -O2 -fPIC -fvisibility=hidden -shared $< -ldl -o $@
+	$(Q)$(CC) $(hosted_prog) -O2 -fPIC -fvisibility=hidden -shared $(iommufd_front) -ldl -o $@
 
 .PHONY: iommufd conformance
 iommufd: $(B)/iommufd/tenon-iommufd $(B)/iommufd/libtenon-iommufd.so
 
 -include $(iommufd_main:%=$(B)/hosted/%.d)
+
+# The clients of its tests, and the fuzzer of its dispatcher.
+iommufd_clients := $(patsubst tests/iommufd/%.c,$(B)/iommufd/%,$(filter-out %/fuzz.c,$(call files,tests/iommufd/*.c)))
+every_c += $(call files,tests/iommufd/*.c)
+
+$(B)/iommufd/%: tests/iommufd/%.c iommufd/uapi.h iommufd/vfio_uapi.h iommufd/proto.h
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_prog) -O1 $< -o $@
+
+# The same driver without a dynamic loader, for the other way in.
+iommufd_clients += $(B)/iommufd/edu-static
+$(B)/iommufd/edu-static: tests/iommufd/edu.c iommufd/uapi.h iommufd/vfio_uapi.h
+	$(say) CC '$< (static)'
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(hosted_prog) -O1 -static $< -o $@
+
+.PHONY: test-iommufd fuzz-iommufd bench-iommufd
+bench-iommufd: iommufd $(iommufd_clients)
+	$(Q)tools/bench-iommufd
+
+test: iommufd $(iommufd_clients)
+test-iommufd: iommufd $(iommufd_clients)
+	$(Q)tools/test-iommufd $(T)
+
+fuzz_src := tests/iommufd/fuzz.c $(filter-out hw/%,$(core_src)) $(model_src) $(iommufd_lib) \
+    $(call files,port/hosted/*.c)
+
+$(B)/iommufd/fuzz: $(fuzz_src) $(call files,iommufd/*.h)
+	$(say) CLANG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(hosted_prog) -O1 -fsanitize=fuzzer$(comma)address$(comma)undefined \
+	    -fno-sanitize-recover=all $(fuzz_src) -o $@
+
+# RUNS=10000000 for a long one; what it learns stays in build/iommufd/corpus.
+RUNS := 200000
+fuzz-iommufd: $(B)/iommufd/fuzz
+	$(Q)mkdir -p $(B)/iommufd/corpus
+	$(Q)$(B)/iommufd/fuzz -runs=$(RUNS) -max_len=600 -print_final_stats=1 $(B)/iommufd/corpus
 
 conformance: iommufd
 	$(Q)tools/conformance $(ARGS)

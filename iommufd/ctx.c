@@ -325,6 +325,33 @@ int call_struct(struct call *c, void *to, size_t size, uint64_t from, uint64_t u
     return mm_read(c->mm, to, from, n);
 }
 
+static uint32_t fail_in;
+
+void ctx_fail_nth(uint32_t n)
+{
+    fail_in = n;
+}
+
+/* Fault injection: calls that could find no memory. */
+static bool may_fail(unsigned nr)
+{
+    switch (nr) {
+    case U_IOAS_ALLOC:
+    case U_IOAS_MAP:
+    case U_IOAS_MAP_FILE:
+    case U_IOAS_COPY:
+    case U_HWPT_ALLOC:
+    case U_FAULT_QUEUE_ALLOC:
+    case U_VIOMMU_ALLOC:
+    case U_VDEVICE_ALLOC:
+    case U_VEVENTQ_ALLOC:
+    case U_HW_QUEUE_ALLOC:
+        return true;
+    default:
+        return nr == V_IOMMU_MAP_DMA;
+    }
+}
+
 int ctx_ioctl(struct call *c)
 {
     union {
@@ -336,6 +363,9 @@ int ctx_ioctl(struct call *c)
     size_t size;
     int err;
 
+    if (fail_in != 0 && may_fail(nr) && --fail_in == 0) {
+        return -ENOMEM;
+    }
     if (nr < U_BASE || (nr - U_BASE >= OPS && !test)) {
         return compat_ioctl(c);
     }

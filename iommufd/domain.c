@@ -26,35 +26,74 @@ static void inv_wait(struct invalidator *inv)
     d->waited = d->issued;
 }
 
-void domains_init(uint64_t table_bytes, enum domain_format format)
+/* Table formats, and how the hardware that walks them is set up: four levels, 48 bits in and out. */
+struct format {
+    struct pt_config pt;
+    struct model_walk_cfg walk;
+};
+static const struct format formats[] = {
+    [DOMAIN_ARM_S2] = { { .format = PT_ARM_S2_4K,
+                          .ia_bits = 48,
+                          .oa_bits = 48,
+                          .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } },
+                        { .fmt = &model_arm,
+                          .stage = 2,
+                          .ia_bits = 48,
+                          .oa_bits = 48,
+                          .bbm = 2,
+                          .ha = true,
+                          .hd = true } },
+    [DOMAIN_AMD_V1] = { { .format = PT_AMD_V1,
+                          .ia_bits = 48,
+                          .oa_bits = 48,
+                          .live = { .hw_af = true, .hw_dirty = true } },
+                        { .fmt = &model_amdv1,
+                          .stage = 2,
+                          .ia_bits = 48,
+                          .oa_bits = 48,
+                          .ha = true,
+                          .hd = true } },
+};
+static const struct format *format = &formats[DOMAIN_ARM_S2];
+
+static bool there_is(enum domain_format f)
+{
+    return pt_root_pages(&formats[f].pt) > 0;
+}
+
+int domains_init(uint64_t table_bytes, enum domain_format wanted)
 {
     uint64_t n = table_bytes / PAGE_SIZE;
     uint64_t pa = hosted_alloc((uint32_t)n, PAGE_SIZE);
     struct frame *f = calloc(n, sizeof(*f));
 
-    (void)format;
     if (pa == 0 || f == NULL) {
-        abort();
+        return -ENOMEM;
     }
     frames_init(pa, n, f, OWNER_HYP);
     if (frame_pool_add_tables(pa, n) != 0) {
-        abort();
+        return -ENOMEM;
     }
+    if (wanted == DOMAIN_DEFAULT) { /* AMD v1, where the engine was built with it */
+        wanted = there_is(DOMAIN_AMD_V1) ? DOMAIN_AMD_V1 : DOMAIN_ARM_S2;
+    }
+    format = &formats[wanted];
+    return there_is(wanted) ? 0 : -EOPNOTSUPP;
+}
+
+const char *domains_format(void)
+{
+    return format == &formats[DOMAIN_AMD_V1] ? "amd-v1" : "arm-s2";
 }
 
 int domain_init(struct domain *d, unsigned shift, bool can_dirty)
 {
-    struct pt_config cfg = { .format = PT_ARM_S2_4K,
-                             .ia_bits = 48,
-                             .oa_bits = 48,
-                             .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } };
-
     *d = (struct domain){ .inv = { inv_issue, inv_wait },
                           .last = (1ull << (48 - shift)) - 1,
                           .pgsizes = (4096u | 1u << 21 | 1u << 30) >> shift,
                           .shift = shift,
                           .can_dirty = can_dirty };
-    int err = space_init(&d->space, SPACE_IO, &cfg);
+    int err = space_init(&d->space, SPACE_IO, &format->pt);
 
     return err != 0 ? err : space_add_walker(&d->space, &d->inv);
 }
@@ -104,16 +143,10 @@ static const struct model_mem mem = { .read64 = mem_read, .cas64 = mem_cas };
 
 static int walk(struct domain *d, uint64_t iova, struct model_access access, uint64_t *pa)
 {
-    struct model_walk_cfg cfg = { .fmt = &model_arm,
-                                  .root = d->space.pt.root,
-                                  .stage = 2,
-                                  .ia_bits = 48,
-                                  .oa_bits = 48,
-                                  .bbm = 2,
-                                  .ha = true,
-                                  .hd = true };
+    struct model_walk_cfg cfg = format->walk;
     struct model_xlat x;
 
+    cfg.root = d->space.pt.root;
     if (iova < d->first || iova > d->last ||
         model_walk(&cfg, &mem, iova << d->shift, access, &x) != MODEL_OK) {
         return -EFAULT;

@@ -6,6 +6,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,9 +23,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "iommufd/front.h"
 #include "iommufd/proto.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 /*
  * Of this process alone: the kernel clears the page in a child, however it was made, so that it
@@ -40,6 +40,7 @@ static struct mine *mine;
 static int channel_copy; /* survives in a child: the parent's, to be closed there */
 /* Descriptors whose read() and write() are the server's. A stale mark costs a question. */
 static unsigned char marked[65536 / 8];
+static bool stacks; /* there are devices: it is worth knowing who maps */
 
 static bool is_marked(int fd)
 {
@@ -65,7 +66,7 @@ static bool channel_is_ours(void)
 {
     struct stat st;
 
-    return mine->channel != 0 && fstat(mine->channel, &st) == 0 && st.st_dev == mine->dev &&
+    return mine->channel != 0 && front_fstat(mine->channel, &st) == 0 && st.st_dev == mine->dev &&
            st.st_ino == mine->ino;
 }
 
@@ -104,7 +105,7 @@ static int channel(void)
         return -1;
     }
     fd = move_up(fd);
-    if (fstat(fd, &st) != 0) {
+    if (front_fstat(fd, &st) != 0) {
         return -1;
     }
     mine->channel = fd;
@@ -201,8 +202,11 @@ static bool ask_once(const struct proto_req *req, const int *fds, unsigned n, st
 }
 
 /* The same, with the descriptors that the server finds it needs. */
-static bool ask(struct proto_req *req, int fd, struct proto_rep *rep, int *out, bool cloexec)
+bool front_ask(struct proto_req *req, int fd, struct proto_rep *rep, int *out, bool cloexec)
 {
+    if (mine == NULL) {
+        return false;
+    }
     int fds[PROTO_EXTRAS + 1] = { fd };
     unsigned n = fd >= 0;
 
@@ -235,6 +239,13 @@ static long result(int64_t ret)
 
 static int node_of(const char *path)
 {
+    unsigned n;
+    int end = 0;
+
+    if (path != NULL && strncmp(path, "/dev/vfio/devices/vfio", 22) == 0 &&
+        sscanf(path + 22, "%u%n", &n, &end) == 1 && path[22 + end] == 0 && n < 4096) {
+        return (int)(PROTO_NODE_DEVICE + n);
+    }
     return path == NULL                          ? -1
            : strcmp(path, "/dev/iommu") == 0     ? PROTO_NODE_IOMMU
            : strcmp(path, "/dev/vfio/vfio") == 0 ? PROTO_NODE_VFIO
@@ -247,8 +258,16 @@ static int open_any(int dir, const char *path, int flags, mode_t mode)
     struct proto_req req = { .op = PROTO_OPEN, .arg = (uint64_t)node };
     struct proto_rep rep;
 
-    if (node < 0 || mine == NULL || !ask(&req, -1, &rep, &fd, (flags & O_CLOEXEC) != 0)) {
+    if (node < 0 || mine == NULL || !front_ask(&req, -1, &rep, &fd, (flags & O_CLOEXEC) != 0)) {
+        char room[FRONT_PATH];
+
+        return (int)syscall(SYS_openat, dir, front_path(path, room), flags, mode);
+    }
+    if (rep.ret == -ENOENT) { /* no such device of ours: there may be a real one */
         return (int)syscall(SYS_openat, dir, path, flags, mode);
+    }
+    if (node >= PROTO_NODE_DEVICE && fd >= 0) {
+        mark(fd, true);
     }
     if (rep.ret < 0) {
         return (int)result(rep.ret);
@@ -333,6 +352,22 @@ EXPORT int __openat64_2(int dir, const char *path, int flags)
 
 /* ---- ioctl ---- */
 
+/* Who calls, for the sanitizer: not for tests, which nobody asks about. */
+__attribute__((noinline)) static void stack_of(struct proto_req *req, unsigned long cmd)
+{
+    static const unsigned char wanted[] = { 0x83, 0x85, 0x86, 0x8f, 113, 114 }; /* map and unmap */
+    void *frame[PROTO_FRAMES + 2];
+
+    if (!stacks || memchr(wanted, (int)(cmd & 0xff), sizeof(wanted)) == NULL) {
+        return;
+    }
+    int n = backtrace(frame, PROTO_FRAMES + 2);
+
+    for (int i = 2; i < n; i++) { /* without this function and ioctl() itself */
+        req->frame[req->frames++] = (uint64_t)(uintptr_t)frame[i] - 1;
+    }
+}
+
 EXPORT int ioctl(int fd, unsigned long cmd, ...)
 {
     va_list ap;
@@ -344,12 +379,17 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 
     va_end(ap);
     /* Everything of ours has this type, and a descriptor of ours is a socket. */
-    if ((cmd >> 8 & 0xff) == ';' && mine != NULL && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+    if ((cmd >> 8 & 0xff) == ';' && mine != NULL && front_fstat(fd, &st) == 0 &&
+        S_ISSOCK(st.st_mode)) {
         struct proto_req req = { .op = PROTO_IOCTL, .cmd = (uint32_t)cmd, .arg = arg };
         struct proto_rep rep;
         int out;
 
-        if (ask(&req, fd, &rep, &out, true) && rep.ret != -PROTO_NOT_US) {
+        stack_of(&req, cmd);
+        if (front_ask(&req, fd, &rep, &out, true) && rep.ret != -PROTO_NOT_US) {
+            if (rep.sleep_ms != 0) {
+                usleep(rep.sleep_ms * 1000);
+            }
             if (out >= 0 && rep.out_at == 0) {
                 rep.ret = out;
             } else if (out >= 0) {
@@ -370,16 +410,16 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 
 /* ---- read and write of event queues ---- */
 
-static bool ask_rw(uint32_t op, int fd, uint64_t buf, size_t len, long *ret)
+static bool ask_rw(uint32_t op, int fd, uint64_t buf, size_t len, off_t offset, long *ret)
 {
-    struct proto_req req = { .op = op, .arg = buf, .len = len };
+    struct proto_req req = { .op = op, .arg = buf, .len = len, .offset = (uint64_t)offset };
     struct proto_rep rep;
     int out;
 
     if (!is_marked(fd) || mine == NULL) {
         return false;
     }
-    if (!ask(&req, fd, &rep, &out, true) || rep.ret == -PROTO_NOT_US) {
+    if (!front_ask(&req, fd, &rep, &out, true) || rep.ret == -PROTO_NOT_US) {
         mark(fd, false); /* closed since, and another thing by now */
         return false;
     }
@@ -399,7 +439,7 @@ EXPORT ssize_t read(int fd, void *buf, size_t len)
 {
     long ret;
 
-    if (ask_rw(PROTO_READ, fd, (uint64_t)(uintptr_t)buf, len, &ret)) {
+    if (ask_rw(PROTO_READ, fd, (uint64_t)(uintptr_t)buf, len, 0, &ret)) {
         return ret;
     }
     return next_read != NULL ? next_read(fd, buf, len) : syscall(SYS_read, fd, buf, len);
@@ -409,10 +449,65 @@ EXPORT ssize_t write(int fd, const void *buf, size_t len)
 {
     long ret;
 
-    if (ask_rw(PROTO_WRITE, fd, (uint64_t)(uintptr_t)buf, len, &ret)) {
+    if (ask_rw(PROTO_WRITE, fd, (uint64_t)(uintptr_t)buf, len, 0, &ret)) {
         return ret;
     }
     return next_write != NULL ? next_write(fd, buf, len) : syscall(SYS_write, fd, buf, len);
+}
+
+EXPORT ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+    long ret;
+
+    return ask_rw(PROTO_PREAD, fd, (uint64_t)(uintptr_t)buf, len, offset, &ret)
+               ? ret
+               : syscall(SYS_pread64, fd, buf, len, offset);
+}
+
+EXPORT ssize_t pread64(int fd, void *buf, size_t len, off64_t offset)
+{
+    return pread(fd, buf, len, offset);
+}
+
+EXPORT ssize_t pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+    long ret;
+
+    return ask_rw(PROTO_PWRITE, fd, (uint64_t)(uintptr_t)buf, len, offset, &ret)
+               ? ret
+               : syscall(SYS_pwrite64, fd, buf, len, offset);
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t offset)
+{
+    return pwrite(fd, buf, len, offset);
+}
+
+/* What programs built with _FORTIFY_SOURCE call; the size of the buffer is the library's to check. */
+void __chk_fail(void) __attribute__((noreturn));
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+ssize_t __pread_chk(int fd, void *buf, size_t len, off_t offset, size_t room);
+ssize_t __pread64_chk(int fd, void *buf, size_t len, off64_t offset, size_t room);
+
+EXPORT ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
+{
+    if (len > room) {
+        __chk_fail();
+    }
+    return read(fd, buf, len);
+}
+
+EXPORT ssize_t __pread_chk(int fd, void *buf, size_t len, off_t offset, size_t room)
+{
+    if (len > room) {
+        __chk_fail();
+    }
+    return pread(fd, buf, len, offset);
+}
+
+EXPORT ssize_t __pread64_chk(int fd, void *buf, size_t len, off64_t offset, size_t room)
+{
+    return __pread_chk(fd, buf, len, offset, room);
 }
 
 /* ---- copies of descriptors keep their mark ---- */
@@ -487,7 +582,7 @@ static void *mmap_any(void *at, size_t len, int prot, int flags, int fd, off_t o
 
     /* A socket cannot be mapped: only then is it worth a question. */
     if (p != -1 || errno != ENODEV || (flags & MAP_ANONYMOUS) != 0 || mine == NULL ||
-        fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+        front_fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode)) {
         return (void *)p;
     }
     struct proto_req req = { .op = PROTO_MMAP, .arg = (uint64_t)offset, .len = len };
@@ -502,7 +597,7 @@ static void *mmap_any(void *at, size_t len, int prot, int flags, int fd, off_t o
         errno = EPERM;
         return MAP_FAILED;
     }
-    if (!ask(&req, fd, &rep, &out, true) || rep.ret == -PROTO_NOT_US) {
+    if (!front_ask(&req, fd, &rep, &out, true) || rep.ret == -PROTO_NOT_US) {
         errno = ENODEV;
         return MAP_FAILED;
     }
@@ -525,93 +620,15 @@ EXPORT void *mmap64(void *at, size_t len, int prot, int flags, int fd, off64_t o
     return mmap_any(at, len, prot, flags, fd, offset);
 }
 
-/* ---- /proc/PID/status: what the kernel would say of pinned memory ---- */
-
-static pid_t status_of(const char *path)
-{
-    int pid = 0, end = 0;
-
-    if (path == NULL || strncmp(path, "/proc/", 6) != 0) {
-        return 0;
-    }
-    if (strcmp(path, "/proc/self/status") == 0) {
-        return getpid();
-    }
-    return sscanf(path, "/proc/%d/status%n", &pid, &end) == 1 && end > 0 && path[end] == 0 ? pid
-                                                                                           : 0;
-}
-
-static void add_kb(char *line, size_t size, const char *tag, uint64_t pages)
-{
-    unsigned long kb;
-
-    if (pages != 0 && strncmp(line, tag, strlen(tag)) == 0 &&
-        sscanf(line + strlen(tag), "%lu", &kb) == 1) {
-        snprintf(line, size, "%s\t%8lu kB\n", tag, kb + (unsigned long)pages * 4);
-    }
-}
-
-static FILE *status_open(FILE *real, pid_t pid)
-{
-    struct proto_req req = { .op = PROTO_STATUS, .arg = (uint64_t)pid };
-    struct proto_rep rep = { 0 };
-    char line[256];
-    int out;
-    FILE *f;
-
-    if (!ask(&req, -1, &rep, &out, true) || rep.ret < 0 ||
-        (rep.value[0] == 0 && rep.value[1] == 0)) {
-        return real;
-    }
-    f = tmpfile();
-    if (f == NULL) {
-        return real;
-    }
-    while (fgets(line, sizeof(line), real) != NULL) {
-        add_kb(line, sizeof(line), "VmPin:", rep.value[0]);
-        add_kb(line, sizeof(line), "VmLck:", rep.value[1]);
-        fputs(line, f);
-    }
-    fclose(real);
-    rewind(f);
-    return f;
-}
-
-static FILE *fopen_any(const char *path, const char *mode)
-{
-    static FILE *(*next)(const char *, const char *);
-
-    if (next == NULL) {
-        *(void **)&next = dlsym(RTLD_NEXT, "fopen64");
-    }
-    FILE *f = next(path, mode);
-    pid_t pid = f != NULL && mine != NULL ? status_of(path) : 0;
-
-    return pid != 0 ? status_open(f, pid) : f;
-}
-
-EXPORT FILE *fopen(const char *path, const char *mode)
-{
-    return fopen_any(path, mode);
-}
-
-EXPORT FILE *fopen64(const char *path, const char *mode)
-{
-    return fopen_any(path, mode);
-}
-
 /* ---- start ---- */
 
 /* Descriptors that this program was started with. */
 static void mark_inherited(void)
 {
-    for (int fd = 0; fd < 256; fd++) {
-        struct sockaddr_un a = { 0 };
-        socklen_t len = sizeof(a);
+    unsigned n;
 
-        if (getpeername(fd, (struct sockaddr *)&a, &len) == 0 && a.sun_family == AF_UNIX &&
-            len > sizeof(PROTO_NAME) + 2 && a.sun_path[0] == 0 &&
-            memcmp(a.sun_path + 1, PROTO_NAME "/", sizeof(PROTO_NAME)) == 0) {
+    for (int fd = 0; fd < 256; fd++) {
+        if (front_kind(fd, &n) != 0) {
             mark(fd, true);
         }
     }
@@ -631,6 +648,12 @@ __attribute__((constructor)) static void front_start(void)
     *(void **)&next_read = dlsym(RTLD_NEXT, "read");
     *(void **)&next_write = dlsym(RTLD_NEXT, "write");
     pthread_atfork(NULL, NULL, in_child);
+    if (getenv(PROTO_ENV_ROOT) != NULL) {
+        void *frame[2];
+
+        (void)backtrace(frame, 2); /* loads what it needs now, not in a call */
+        stacks = true;
+    }
     mark_inherited();
     mine = p;
 }

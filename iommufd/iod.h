@@ -12,6 +12,7 @@
  *   ctx.c     an open /dev/iommu: its objects, and the dispatcher
  *   ioas.c hwpt.c device.c access.c eventq.c viommu.c compat.c   the calls
  *   server.c  descriptors and processes; front.c and seccomp.c are the two ways in
+ *   vfio.c edu.c swdma.c san.c   software devices, their DMA, and what is wrong with it (swdev.h)
  * selftest.c answers the kernel's own test operations; only a server started for that links to it
  * through `test_ops`.
  *
@@ -44,7 +45,8 @@ struct mm {
 };
 struct mm *mm_new(pid_t pid, uid_t uid);
 void mm_put(struct mm *mm);
-void mm_gone(struct mm *mm); /* also marks its accounting as nobody's */
+void mm_gone(struct mm *mm);     /* also marks its accounting as nobody's */
+bool mm_replaced(struct mm *mm); /* the process has another memory by now (execve) */
 struct mm *mm_first(void);
 struct mm *mm_of_pid(pid_t pid); /* one that is not gone, or NULL */
 /* 0 or -EFAULT; nothing is promised about what was copied before a fault. */
@@ -89,7 +91,9 @@ struct domain {
     uint64_t issued, waited;
 };
 enum domain_format { DOMAIN_DEFAULT, DOMAIN_ARM_S2, DOMAIN_AMD_V1 };
-void domains_init(uint64_t table_bytes, enum domain_format format);
+/* -ENOMEM; -EOPNOTSUPP: the engine was built without this format. */
+int domains_init(uint64_t table_bytes, enum domain_format format);
+const char *domains_format(void);
 int domain_init(struct domain *d, unsigned shift, bool can_dirty);
 void domain_fini(struct domain *d);
 int domain_map(struct domain *d, uint64_t iova, uint64_t pa, uint64_t len, bool write, bool read,
@@ -156,7 +160,8 @@ struct area {
     struct pages *pages;
     uint64_t start_byte; /* in pages, of iova */
     bool read, write;
-    bool filled; /* some domain holds it */
+    struct san_map *how; /* who mapped it; NULL: nobody wants to know */
+    bool filled;         /* some domain holds it */
     bool prevent_access;
     uint32_t accesses, locks;
 };
@@ -289,6 +294,7 @@ union u_any {
 struct ctx *ctx_new(bool vfio_container);
 void ctx_put(struct ctx *c);
 int ctx_ioctl(struct call *c); /* the result of the system call, or -errno */
+void ctx_fail_nth(uint32_t n); /* the n-th call from now that makes or maps something: -ENOMEM */
 struct ctx *ctx_first(void);
 /* A new object of `size` bytes, whose id nobody can name yet. NULL: no memory. */
 void *obj_new(struct ctx *c, size_t size, enum obj_type type);
@@ -511,7 +517,7 @@ extern const struct test_ops *test_ops;
 void selftest_enable(unsigned version);
 
 /* ---- server.c: descriptors that clients hold, each one end of a socket pair ---- */
-enum stream_kind { STREAM_CTX, STREAM_EVENTQ, STREAM_ACCESS };
+enum stream_kind { STREAM_CTX, STREAM_EVENTQ, STREAM_ACCESS, STREAM_DEVICE };
 struct stream {
     enum stream_kind kind;
     int fd;       /* our end; end-of-file on it: the last copy is closed */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "iommufd/iod.h"
+#include "iommufd/swdev.h"
 
 #define HUGE_ALIGN (2ull << 20)
 
@@ -19,6 +20,7 @@ void iopt_init(struct iopt *t)
 
 void iopt_fini(struct iopt *t)
 {
+    san_forget(t);
     free(t->area);
     free(t->domain);
     free(t->reserved.r);
@@ -366,6 +368,7 @@ static void area_remove(struct iopt *t, struct area *a)
     t->areas--;
     memmove(&t->area[at], &t->area[at + 1], (t->areas - at) * sizeof(struct area *));
     pages_put(a->pages);
+    san_map_put(a->how);
     free(a);
 }
 
@@ -412,7 +415,8 @@ static int area_new(struct iopt *t, const struct slice *s, uint64_t iova, bool r
                         .pages = s->pages,
                         .start_byte = s->start_byte,
                         .read = read,
-                        .write = write };
+                        .write = write,
+                        .how = san_map_new() };
     s->pages->refs++;
     area_insert(t, a);
     *out = a;
@@ -570,6 +574,7 @@ int iopt_unmap(struct iopt *t, uint64_t first, uint64_t last, uint64_t *unmapped
             continue;
         }
         bytes += a->last - a->iova + 1;
+        san_unmapped(t, a);
         area_unfill(a);
         area_remove(t, a);
         if (end >= last) {
@@ -618,6 +623,9 @@ int iopt_cut(struct iopt *t, uint64_t last)
     r->iova = right;
     r->start_byte = right_byte;
     r->pages->refs++;
+    if (r->how != NULL) {
+        r->how->refs++;
+    }
     a->last = last;
     area_insert(t, r);
     return 0;

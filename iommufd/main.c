@@ -9,11 +9,14 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "iommufd/proto.h"
+#include "iommufd/seccomp.h"
 #include "iommufd/server.h"
+#include "iommufd/swdev.h"
 #include "port/hosted/hosted.h"
 
 #define EXIT_USAGE 125 /* ours; 126 and 127 as a shell's, else the program's own */
@@ -25,14 +28,35 @@ static const char help[] =
     "/dev/vfio/vfio container that need no IOMMU, no kernel module and no privilege. All state is\n"
     "in this process: it outlives each of the programs, and ends with the last one.\n"
     "\n"
+    "  --way preload|seccomp  how the program's calls come here. preload (default): a library, "
+    "for\n"
+    "                         dynamically linked programs. seccomp: the kernel stops the program "
+    "at each\n"
+    "                         call that may be ours; for static programs and raw system calls, "
+    "slower\n"
     "  --front FILE           the library to preload (default: libtenon-iommufd.so beside this\n"
     "                         program)\n"
+    "  --format FORMAT        of the I/O page tables: amd-v1 (default, if this was built with it), "
+    "arm-s2\n"
     "  --table-memory MIB     memory for I/O page tables (default 128: about 32 GiB of 4 KiB "
     "pages)\n"
+    "  --device MODEL         adds a software device, /dev/vfio/devices/vfioN (N from 0): edu, a "
+    "DMA\n"
+    "                         engine with the registers of QEMU's. Each DMA is checked; what is "
+    "wrong is\n"
+    "                         reported with the stacks of the map and unmap calls\n"
+    "  --report FILE          the same reports as JSON, one a line\n"
+    "  --suppressions FILE    lines of KIND DEVICE [FUNCTION], patterns: reports not to make\n"
+    "  --error-exit CODE      exit code if there was a report and the program itself ended with 0\n"
+    "                         (default 99)\n"
+    "  --dma-delay US         from a doorbell to its DMA (default 50)\n"
+    "  --page-requests yes    devices ask for missing pages where an HWPT has a fault queue\n"
+    "  --fail-nth N           the N-th call that makes or maps something fails with ENOMEM\n"
+    "  --slow-unmap MS        IOMMU_IOAS_UNMAP takes so long\n"
     "  --kernel-selftest VER  answer the kernel selftest's own operations, as Linux VER (7.2, "
     "7.3)\n"
     "\n"
-    "try:  tenon-iommufd run -- ./my-vfio-program\n"
+    "try:  tenon-iommufd run --device edu -- ./my-vfio-program\n"
     "Exit: the program's own code (128 + n: it was killed by signal n); 125: wrong use of this "
     "one,\n"
     "126: the program cannot be run, 127: there is no such program.\n";
@@ -41,6 +65,10 @@ struct options {
     const char *front;
     unsigned long table_mib;
     unsigned selftest;
+    const char *report, *suppressions;
+    unsigned long error_exit;
+    bool seccomp;
+    enum domain_format format;
     char **program;
 };
 
@@ -49,6 +77,59 @@ static int usage(const char *what, const char *arg)
     fprintf(stderr, "tenon-iommufd: %s%s%s (try --help)\n", what, arg != NULL ? ": " : "",
             arg != NULL ? arg : "");
     return EXIT_USAGE;
+}
+
+/* A number within bounds; the message names them. */
+static int number(const char *option, const char *text, unsigned long max, unsigned long *n)
+{
+    char what[80], *end;
+
+    errno = 0;
+    *n = strtoul(text, &end, 10);
+    if (errno == 0 && end != text && *end == 0 && *text != '-' && *n <= max) {
+        return 0;
+    }
+    snprintf(what, sizeof(what), "%s takes a number up to %lu", option, max);
+    return usage(what, text);
+}
+
+static int device_option(const char *option, const char *value, struct options *o)
+{
+    unsigned long n = 0;
+    int err = 0;
+
+    if (strcmp(option, "--device") == 0) {
+        return sw_add(value) != 0 ? usage("--device knows edu", value) : 0;
+    }
+    if (strcmp(option, "--format") == 0) {
+        o->format = strcmp(value, "amd-v1") == 0   ? DOMAIN_AMD_V1
+                    : strcmp(value, "arm-s2") == 0 ? DOMAIN_ARM_S2
+                                                   : DOMAIN_DEFAULT;
+        err = o->format != DOMAIN_DEFAULT ? 0 : usage("--format knows amd-v1 and arm-s2", value);
+    } else if (strcmp(option, "--report") == 0) {
+        o->report = value;
+    } else if (strcmp(option, "--suppressions") == 0) {
+        o->suppressions = value;
+    } else if (strcmp(option, "--error-exit") == 0) {
+        err = number(option, value, 124, &o->error_exit);
+    } else if (strcmp(option, "--dma-delay") == 0) {
+        err = number(option, value, 60000000, &n);
+        sw_options.delay_us = n;
+    } else if (strcmp(option, "--page-requests") == 0) {
+        sw_options.page_requests = strcmp(value, "yes") == 0;
+        err = sw_options.page_requests || strcmp(value, "no") == 0
+                  ? 0
+                  : usage("--page-requests takes yes or no", value);
+    } else if (strcmp(option, "--fail-nth") == 0) {
+        err = number(option, value, UINT32_MAX, &n);
+        ctx_fail_nth((uint32_t)n);
+    } else if (strcmp(option, "--slow-unmap") == 0) {
+        err = number(option, value, 60000, &n);
+        sw_options.slow_unmap_ms = (uint32_t)n;
+    } else {
+        err = usage("unknown option", option);
+    }
+    return err;
 }
 
 static int parse(int argc, char **argv, struct options *o)
@@ -64,7 +145,12 @@ static int parse(int argc, char **argv, struct options *o)
         if (i + 1 == argc) {
             return usage("this option needs a value", argv[i]);
         }
-        if (strcmp(argv[i], "--front") == 0) {
+        if (strcmp(argv[i], "--way") == 0) {
+            o->seccomp = strcmp(argv[i + 1], "seccomp") == 0;
+            if (!o->seccomp && strcmp(argv[i + 1], "preload") != 0) {
+                return usage("--way takes preload or seccomp", argv[i + 1]);
+            }
+        } else if (strcmp(argv[i], "--front") == 0) {
             o->front = argv[i + 1];
         } else if (strcmp(argv[i], "--table-memory") == 0) {
             o->table_mib = strtoul(argv[i + 1], &end, 10);
@@ -79,7 +165,11 @@ static int parse(int argc, char **argv, struct options *o)
                 return usage("--kernel-selftest knows 7.2 and 7.3", argv[i + 1]);
             }
         } else {
-            return usage("unknown option", argv[i]);
+            int err = device_option(argv[i], argv[i + 1], o);
+
+            if (err != 0) {
+                return err;
+            }
         }
     }
     i += i < argc && strcmp(argv[i], "--") == 0;
@@ -123,10 +213,66 @@ static void preload(const char *front)
     setenv("LD_PRELOAD", front, 1);
 }
 
-static pid_t start(const struct options *o, const char *front, const char *socket_path)
+/* The child's half: the filter, whose other end goes to the server before anything is asked. */
+static void filter(int to)
+{
+    struct iovec iov = { "", 1 };
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } u = { { 0 } };
+    struct msghdr h = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room, .msg_controllen = sizeof(u.room)
+    };
+    int fd = seccomp_install();
+
+    if (fd < 0) {
+        fprintf(stderr, "tenon-iommufd: --way seccomp: %s\n", strerror(-fd));
+        _exit(EXIT_USAGE);
+    }
+    struct cmsghdr *k = CMSG_FIRSTHDR(&h);
+
+    k->cmsg_level = SOL_SOCKET;
+    k->cmsg_type = SCM_RIGHTS;
+    k->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(k), &fd, sizeof(int));
+    if (sendmsg(to, &h, MSG_NOSIGNAL) != 1) {
+        _exit(EXIT_USAGE);
+    }
+    close(fd);
+    close(to);
+}
+
+static int filter_end(int from)
+{
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } u;
+    char byte;
+    struct iovec iov = { &byte, 1 };
+    struct msghdr h = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.room, .msg_controllen = sizeof(u.room)
+    };
+    int fd = -1;
+
+    if (recvmsg(from, &h, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&h) != NULL) {
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof(int));
+    }
+    close(from);
+    return fd;
+}
+
+static pid_t start(const struct options *o, const char *front, const char *socket_path,
+                   const char *root)
 {
     sigset_t set;
+    int pair[2] = { -1, -1 };
     pid_t pid;
+
+    if (o->seccomp && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return -1;
+    }
 
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
@@ -136,10 +282,26 @@ static pid_t start(const struct options *o, const char *front, const char *socke
     if (pid == 0) {
         sigprocmask(SIG_UNBLOCK, &set, NULL);
         setenv(PROTO_ENV, socket_path, 1);
-        preload(front);
+        if (root != NULL) {
+            setenv(PROTO_ENV_ROOT, root, 1);
+        }
+        if (o->seccomp) {
+            close(pair[0]);
+            filter(pair[1]);
+        } else {
+            preload(front);
+        }
         execvp(o->program[0], o->program);
         fprintf(stderr, "tenon-iommufd: %s: %s\n", o->program[0], strerror(errno));
         _exit(errno == ENOENT ? 127 : 126);
+    }
+    if (o->seccomp && pid > 0) {
+        close(pair[1]);
+        int fd = filter_end(pair[0]);
+
+        if (fd >= 0 && seccomp_serve(fd) != 0) {
+            return -1;
+        }
     }
     return pid;
 }
@@ -158,8 +320,8 @@ static void raise_limits(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .table_mib = 128 };
-    char dir[] = "/tmp/tenon-iommufd-XXXXXX", path[PATH_MAX], front[PATH_MAX];
+    struct options o = { .table_mib = 64, .error_exit = 99 };
+    char dir[] = "/tmp/tenon-iommufd-XXXXXX", path[64], root[64], front[PATH_MAX];
     int err, status;
 
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -176,12 +338,21 @@ int main(int argc, char **argv)
     if (err != 0) {
         return usage("the library to preload cannot be read (--front FILE)", strerror(-err));
     }
+    err = san_configure(o.report, o.suppressions);
+    if (err != 0) {
+        return usage("--report or --suppressions: the file cannot be used", strerror(-err));
+    }
     if (mkdtemp(dir) == NULL) {
         return usage("no directory for the socket", strerror(errno));
     }
     snprintf(path, sizeof(path), "%s/socket", dir);
+    snprintf(root, sizeof(root), "%s/root", dir);
     hosted_log_quiet(false);
-    domains_init((uint64_t)o.table_mib << 20, DOMAIN_DEFAULT);
+    err = domains_init((uint64_t)o.table_mib << 20, o.format);
+    if (err != 0) {
+        rmdir(dir);
+        return usage("--format or --table-memory", strerror(-err));
+    }
     if (o.selftest != 0) {
         selftest_enable(o.selftest);
     }
@@ -190,18 +361,27 @@ int main(int argc, char **argv)
     signal(SIGQUIT, SIG_IGN);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     err = server_listen(path);
+    if (err == 0 && sw_count() != 0) {
+        err = tree_make(root);
+    }
     if (err == 0) {
-        pid_t child = start(&o, front, path);
+        pid_t child = start(&o, front, path, sw_count() != 0 ? root : NULL);
 
         raise_limits();
         status = child < 0 ? -1 : server_run(child);
     } else {
         status = -1;
     }
+    tree_remove();
     unlink(path);
     rmdir(dir);
     if (status < 0) {
         return usage("cannot start", strerror(err != 0 ? -err : errno));
+    }
+    unsigned found = san_summary();
+
+    if (found != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        return (int)o.error_exit;
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

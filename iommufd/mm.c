@@ -204,6 +204,27 @@ static int parse(struct mm *mm, uint64_t va, bool next, struct mm_vma *v)
     return err;
 }
 
+/* The open file is of the old memory, in which nothing is any more. */
+bool mm_replaced(struct mm *mm)
+{
+    struct mm_vma v;
+    char byte;
+    int fd = maps_open(mm);
+
+    if (fd < 0) {
+        return true;
+    }
+    if (!no_query) {
+        int err = ask(fd, 0, true, &v);
+
+        if (err != -ENOTTY && err != -EINVAL) {
+            return err != 0;
+        }
+        no_query = true;
+    }
+    return pread(fd, &byte, 1, 0) != 1;
+}
+
 static int look(struct mm *mm, uint64_t va, bool next, struct mm_vma *v)
 {
     int fd = maps_open(mm);

@@ -225,6 +225,21 @@ static int page_at(struct pages *p, uint64_t i, uint64_t *pa, uint64_t *run)
     return -EINVAL;
 }
 
+/* Before there is memory for counts: a mapping of much that is not there costs nothing. */
+static int all_there(struct pages *p, uint64_t first, uint64_t last)
+{
+    uint64_t pa, run = 1;
+
+    for (uint64_t i = first; i <= last; i += run) {
+        int err = page_at(p, i, &pa, &run);
+
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
 static void unuse(struct pages *p, uint64_t first, uint64_t end, bool charged)
 {
     uint64_t gone = 0;
@@ -249,6 +264,14 @@ int pages_use(struct pages *p, uint64_t first, uint64_t last)
     if (p->use == NULL) {
         if (p->n > PAGES_MAX) {
             return page_at(p, first, &pa, &run) == 0 ? -ENOMEM : -EFAULT;
+        }
+        err = all_there(p, first, last);
+        if (err != 0) {
+            return err;
+        }
+        /* Nothing is pinned yet, so all of it would be charged: known before memory is spent. */
+        if (p->account != ACCOUNT_NONE && last - first >= mm_memlock_pages(p->mm)) {
+            return -ENOMEM;
         }
         p->use = calloc(p->n, sizeof(*p->use));
         p->pa = calloc(p->n, sizeof(*p->pa));

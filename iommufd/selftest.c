@@ -12,6 +12,7 @@
 #include "iommufd/selftest.h"
 
 #define LENGTH_MAX (16u << 20)
+#define LOOK_MAX   (1ull << 30) /* looked at page by page, while everybody else waits */
 
 static unsigned version_is;
 
@@ -111,6 +112,9 @@ static int check_map(struct call *c, struct t_cmd *u)
     if (((iova | va | len) & (page - 1)) != 0 || va + len < va) {
         return -EINVAL;
     }
+    if (len > LOOK_MAX) {
+        return -ENOMEM;
+    }
     for (; len != 0; len -= page, iova += page, va += page) {
         if (run == 0 || va % PG == 0) {
             pa += PG;
@@ -136,6 +140,9 @@ static int check_refs(struct call *c, struct t_cmd *u)
 
     if (((va | len) & (PG - 1)) != 0 || va + len < va) {
         return -EINVAL;
+    }
+    if (len > LOOK_MAX) {
+        return -ENOMEM;
     }
     for (; len != 0; len -= PG, va += PG) {
         int err = mm_page(c->mm, va, false, &pa, &run);

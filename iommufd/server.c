@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "iommufd/proto.h"
+#include "iommufd/swdev.h"
 
 #define FDS (PROTO_EXTRAS + 1)
 
@@ -41,22 +43,27 @@ static int sets_open(void)
         loop = epoll_create1(EPOLL_CLOEXEC);
         ends = epoll_create1(EPOLL_CLOEXEC);
         ended = (struct watch){ .fd = ends, .fn = ends_ready };
-        struct epoll_event e = { .events = EPOLLIN, .data.ptr = &ended };
+        struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)&ended | 1 };
 
         return loop < 0 || ends < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, ends, &e) != 0 ? -errno : 0;
     }
     return 0;
 }
 
-int server_watch(struct watch *w)
+static int loop_add(struct watch *w, bool stays)
 {
-    struct epoll_event e = { .events = EPOLLIN, .data.ptr = w };
+    struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)w | stays };
     int err = sets_open();
 
     return err != 0 ? err : epoll_ctl(loop, EPOLL_CTL_ADD, w->fd, &e) != 0 ? -errno : 0;
 }
 
-/* A pointer's lowest bit says what it is. */
+int server_watch(struct watch *w)
+{
+    return loop_add(w, true);
+}
+
+/* A pointer's lowest bit says what it is: in `ends` a process, in `loop` a watch that stays. */
 static int ends_add(int fd, void *what, bool process)
 {
     struct epoll_event e = { .events = process ? EPOLLIN : EPOLLRDHUP,
@@ -90,6 +97,9 @@ static void stream_ended(struct stream *s)
         break;
     case STREAM_ACCESS:
         access_closed(s->object);
+        break;
+    case STREAM_DEVICE:
+        sw_closed(s->object);
         break;
     }
     stream_drop(s);
@@ -169,6 +179,10 @@ struct proc *proc_of(pid_t pid, uid_t uid)
 {
     struct proc *p = proc_find(pid);
 
+    if (p != NULL && mm_replaced(p->mm)) { /* it became another program */
+        proc_end(p);
+        p = NULL;
+    }
     return p != NULL ? p : proc_new(pid, uid, -1);
 }
 
@@ -204,8 +218,27 @@ static int fd_of_message(struct call *c, int fd)
     return -ENEEDFD;
 }
 
-static int open_node(enum proto_node node, int *out)
+int server_node(const char *path)
 {
+    unsigned n;
+    int end = 0;
+
+    if (sscanf(path, "/dev/vfio/devices/vfio%u%n", &n, &end) == 1 && end > 0 && path[end] == 0 &&
+        n < sw_count()) {
+        return (int)(PROTO_NODE_DEVICE + n);
+    }
+    return strcmp(path, "/dev/iommu") == 0       ? PROTO_NODE_IOMMU
+           : strcmp(path, "/dev/vfio/vfio") == 0 ? PROTO_NODE_VFIO
+                                                 : -1;
+}
+
+int server_open_node(unsigned node, int *out)
+{
+    if (node >= PROTO_NODE_DEVICE) {
+        struct sw_dev *d = sw_number(node - PROTO_NODE_DEVICE);
+
+        return d != NULL ? sw_open(d, out) : -ENOENT;
+    }
     struct ctx *c = ctx_new(node == PROTO_NODE_VFIO);
     struct stream *s = c != NULL ? stream_new(STREAM_CTX, c, out) : NULL;
 
@@ -213,6 +246,19 @@ static int open_node(enum proto_node node, int *out)
         ctx_put(c);
     }
     return s != NULL ? 0 : c != NULL ? -ENFILE : -ENOMEM;
+}
+
+int64_t server_rw(struct mm *mm, struct stream *s, uint64_t uptr, uint64_t len, uint64_t offset,
+                  bool at, bool write)
+{
+    if (s->kind == STREAM_DEVICE && at) {
+        return vfio_rw(s->object, mm, uptr, len, offset, write);
+    }
+    if (s->kind == STREAM_EVENTQ && !at) {
+        return write ? eventq_write(s->object, mm, uptr, len)
+                     : eventq_read(s->object, mm, uptr, len);
+    }
+    return -EINVAL;
 }
 
 static void answer(struct proc *p, struct message *m, struct proto_rep *rep, int *out_fd)
@@ -226,9 +272,10 @@ static void answer(struct proc *p, struct message *m, struct proto_rep *rep, int
                       .front = m };
 
     rep->ret = -PROTO_NOT_US;
+    san_enter(p->mm, m->req.frame, m->req.frames);
     switch (m->req.op) {
     case PROTO_OPEN:
-        rep->ret = open_node((enum proto_node)m->req.arg, out_fd);
+        rep->ret = server_open_node((unsigned)m->req.arg, out_fd);
         break;
     case PROTO_IOCTL:
         if (s != NULL && s->kind == STREAM_CTX) {
@@ -237,20 +284,25 @@ static void answer(struct proc *p, struct message *m, struct proto_rep *rep, int
             rep->out_at = c.out_at;
             rep->need_fd = c.need_fd;
             *out_fd = c.out_fd;
+            rep->sleep_ms = m->req.cmd == U_IO(U_IOAS_UNMAP) ? sw_options.slow_unmap_ms : 0;
+        } else if (s != NULL && s->kind == STREAM_DEVICE) {
+            rep->ret = vfio_ioctl(&c, s->object);
+            rep->need_fd = c.need_fd;
         } else if (s != NULL) {
             rep->ret = -ENOTTY;
         }
         break;
     case PROTO_READ:
     case PROTO_WRITE:
-        if (s != NULL && s->kind == STREAM_EVENTQ) {
-            rep->ret = m->req.op == PROTO_READ
-                           ? eventq_read(s->object, p->mm, m->req.arg, m->req.len)
-                           : eventq_write(s->object, p->mm, m->req.arg, m->req.len);
+    case PROTO_PREAD:
+    case PROTO_PWRITE:
+        rep->ret = s == NULL ? -PROTO_NOT_US
+                             : server_rw(p->mm, s, m->req.arg, m->req.len, m->req.offset,
+                                         m->req.op >= PROTO_PREAD,
+                                         m->req.op == PROTO_WRITE || m->req.op == PROTO_PWRITE);
+        if (s != NULL) {
             rep->drain = s->drain;
             s->drain = false;
-        } else if (s != NULL) {
-            rep->ret = -EINVAL;
         }
         break;
     case PROTO_MMAP:
@@ -330,6 +382,7 @@ static void channel_ready(struct watch *w)
 
     if (ok) {
         answer(p, &m, &rep, &out_fd);
+        san_enter(NULL, NULL, 0);
         if (rep.ret < 0 && out_fd >= 0) {
             close(out_fd);
             out_fd = -1;
@@ -376,7 +429,7 @@ static void listener_ready(struct watch *w)
     }
     p->w.fn = channel_ready;
     p->w.ctx = p;
-    if (server_watch(&p->w) != 0) {
+    if (loop_add(&p->w, false) != 0) {
         proc_end(p);
     }
 }
@@ -438,7 +491,7 @@ int server_run(pid_t child)
         struct epoll_event e;
 
         if (epoll_wait(loop, &e, 1, child_done ? 50 : -1) == 1) {
-            struct watch *w = e.data.ptr;
+            struct watch *w = (struct watch *)(uintptr_t)(e.data.u64 & ~(uint64_t)1);
             struct proc *p;
 
             server_settle();
@@ -446,7 +499,7 @@ int server_run(pid_t child)
             for (p = procs; p != NULL && &p->w != w;) {
                 p = p->next;
             }
-            if (p != NULL || w == &listener || w == &signals || w == &ended) {
+            if (p != NULL || (e.data.u64 & 1) != 0) {
                 w->fn(w);
             }
         }

@@ -21,7 +21,7 @@ struct watch {
     void (*fn)(struct watch *w);
     void *ctx;
 };
-int server_watch(struct watch *w);
+int server_watch(struct watch *w);              /* w stays as long as the server */
 int server_watch_end(int fd, struct stream *s); /* told by server_settle */
 void server_end_gone(void);                     /* its stream is dropped */
 
@@ -33,5 +33,11 @@ struct proc {
     struct proc *next;
 };
 struct proc *proc_of(pid_t pid, uid_t uid); /* the one there is, or a new one */
+
+/* What both ways in do with what they were asked. */
+int server_node(const char *path); /* enum proto_node, or -1: the path is not ours */
+int server_open_node(unsigned node, int *client);
+int64_t server_rw(struct mm *mm, struct stream *s, uint64_t uptr, uint64_t len, uint64_t offset,
+                  bool at, bool write);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "iommufd/proto.h"
 #include "iommufd/server.h"
+#include "iommufd/swdev.h"
 
 #define BUCKETS 1024u
 
@@ -21,11 +22,13 @@ static struct stream *bucket[BUCKETS];
 static unsigned long made;
 
 /* A name for our end, by which a program that was started with the other end knows it. */
-static void name_it(int fd)
+static void name_it(int fd, enum stream_kind kind, const void *object)
 {
+    static const char letter[] = { 'i', 'e', 'a', 'd' };
+    unsigned number = kind == STREAM_DEVICE ? ((const struct sw_dev *)object)->number : 0;
     struct sockaddr_un a = { .sun_family = AF_UNIX };
-    int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, PROTO_NAME "/%d/%lu", (int)getpid(),
-                     made++);
+    int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, PROTO_NAME "/%c%u/%d/%lu",
+                     letter[kind], number, (int)getpid(), made++);
 
     (void)bind(fd, (struct sockaddr *)&a,
                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n));
@@ -42,7 +45,7 @@ struct stream *stream_new(enum stream_kind kind, void *object, int *client)
         return NULL;
     }
     *s = (struct stream){ .kind = kind, .fd = pair[0], .object = object };
-    name_it(pair[0]);
+    name_it(pair[0], kind, object);
     if (fstat(pair[1], &st) != 0 || server_watch_end(pair[0], s) != 0) {
         close(pair[0]);
         close(pair[1]);

@@ -13,7 +13,7 @@ int lib_setup(void **state)
 {
     (void)state;
     if (lib_mm == NULL) {
-        domains_init(16u << 20, DOMAIN_DEFAULT);
+        assert_int_equal(domains_init(16u << 20, DOMAIN_DEFAULT), 0);
         selftest_enable(73);
         lib_mm = mm_new(getpid(), getuid());
     }
