@@ -97,7 +97,9 @@ volatile uint64_t *window_map(struct arena *a, uint64_t vm, uint64_t gpa, uint64
 /* True if VM B's secret page holds what was put there (it is shared for the look, then private). */
 bool b_secret_intact(struct arena *a);
 
-/* Runs a VM's vCPU on CPU 1 until stopped. */
+/* Runs a VM's vCPU on CPU 1 until stopped. A machine that is itself kept waiting may leave it at rest
+ * for more than the millisecond that counts as running, so few tries are made of what must be busy. */
+#define RUNNING_TRIES 5
 struct background {
     struct ctl ctl;
     pthread_t thread;

@@ -97,7 +97,7 @@ static bool return_busy(struct arena *a, const struct attack *self)
     }
     int got = -EBUSY;
     int tries = 0;
-    for (; tries < 20 && got == self->error; tries++) {
+    for (; tries < RUNNING_TRIES && got == self->error; tries++) {
         got = CTL(&a->c, &r, TN_DEV_RETURN, a->disk);
     }
     background_stop(&run);

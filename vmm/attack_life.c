@@ -19,7 +19,7 @@ static bool destroy_running(struct arena *a, const struct attack *self)
     }
     int got = self->error;
     int tries = 0;
-    for (; tries < 20 && got == self->error; tries++) {
+    for (; tries < RUNNING_TRIES && got == self->error; tries++) {
         got = CTL(&a->c, &r, TN_VM_DESTROY, a->a);
     }
     background_stop(&run);

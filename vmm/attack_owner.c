@@ -89,8 +89,18 @@ static void child_main(int report, uint32_t disk)
     _exit(1);
 }
 
+/* Until the VM's program says that its disk is at work; how long that takes is the machine's affair. */
+static void wait_for_commands(struct arena *a, uint64_t id)
+{
+    struct tn_vm_stat s;
+    double start = now();
+    do {
+        usleep(20000);
+    } while (ctl_stat(&a->c, id, &s) == 0 && !load_report(&s).commands && now() - start < 30);
+}
+
 /* Starts an owner and kills it. Its VM's number, or -errno; *pid is that of the dead. */
-static int kill_owner(uint32_t disk, pid_t *pid)
+static int kill_owner(struct arena *a, uint32_t disk, pid_t *pid)
 {
     int fd[2];
     int id = -EIO;
@@ -108,7 +118,10 @@ static int kill_owner(uint32_t disk, pid_t *pid)
     }
     close(fd[0]);
     if (*pid > 0) {
-        usleep(disk ? 400000 : 20000);
+        usleep(20000);
+        if (disk && id >= 0) {
+            wait_for_commands(a, (uint64_t)id);
+        }
         kill(*pid, SIGKILL);
         waitpid(*pid, NULL, 0);
         usleep(3000);
@@ -124,7 +137,7 @@ bool owner_killed_running(struct arena *a, const struct attack *self)
     int others;
     (void)self;
     int back = disk_from_a(a);
-    int id = back ? back : kill_owner(a->disk, &pid);
+    int id = back ? back : kill_owner(a, a->disk, &pid);
     if (id < 0) {
         return saw(a, false, "its owner made no VM: %s", errno_name(id));
     }
@@ -143,7 +156,7 @@ bool owner_killed_zeroing(struct arena *a, const struct attack *self)
     struct tn_vm_stat s;
     pid_t pid = 0;
     (void)self;
-    int id = kill_owner(0, &pid);
+    int id = kill_owner(a, 0, &pid);
     if (id < 0) {
         return saw(a, false, "its owner made no VM: %s", errno_name(id));
     }
