@@ -436,6 +436,16 @@ static bool same_place(const struct model_leaf *a, const struct model_leaf *b)
     return a->oa - a->ia == b->oa - b->ia && a->attr == b->attr;
 }
 
+static bool translates(const struct model_live *live, uint64_t ia)
+{
+    const struct model_walk_cfg *walk = &live->cfg.walk;
+    struct model_access access = { .what = MODEL_R, .peek = true };
+    struct model_xlat x;
+
+    return model_walk(walk, live->cfg.mem, model_ia_extend(walk, ia), access, &x) !=
+           MODEL_FAULT_TRANSLATION;
+}
+
 /* A walker may still read an unlinked table: its translations must stay what they were. */
 static void judge_unlinked(struct live_change *c)
 {
@@ -445,6 +455,10 @@ static void judge_unlinked(struct live_change *c)
     if (c->old.kind == MODEL_DESC_LEAF && c->now.kind == MODEL_DESC_LEAF &&
         same_place(&c->old_leaf, &c->new_leaf) &&
         live_compare(c->live, &c->old_leaf, &c->new_leaf) == MODEL_V_OK)
+        return;
+    /* What is not mapped any more (judged when that was done) may go in the old table too. */
+    if (c->now.kind == MODEL_DESC_INVALID && !translates(c->live, c->ia) &&
+        !translates(c->live, c->ia + (((uint64_t)1 << c->old.shift) - 1)))
         return;
     live_violation(c, MODEL_V_TABLE_FREED_EARLY);
 }

@@ -10,15 +10,17 @@ static FMT_INLINE int count(const struct pt_fmt *f, const struct pt *pt, struct 
     *n = (struct pt_counts){ 0 };
     while (pt->root != 0 && pt_next_table(pt, &it, &pa)) {
         bool root = pa - pt->root < pt->root_pages * PAGE_SIZE;
-        unsigned level = (unsigned)(root ? pt->cfg.start_level : it.level);
-        unsigned entries = root ? root_entries(f, pt) : lvl_entries(f);
-        const uint64_t *t = port_va(pa);
+        unsigned h = root ? top_height(pt) : (unsigned)(3 - it.level);
+        unsigned entries = root ? top_entries(f, pt) : hgt_entries(f);
+        const uint64_t *t = port_table(pa);
 
         n->tables += root ? 0 : 1;
-        for (unsigned i = 0; i < entries && i < lvl_entries(f); i++) {
+        for (unsigned i = 0; i < entries && (!root || pa == pt->root);) {
             uint64_t v = port_pte_load(&t[i]);
+            bool leaf = ent_present(f, v) && ent_is_leaf(f, h, v);
 
-            n->leaves[level] += ent_present(f, v) && ent_is_leaf(f, level, v);
+            n->leaves[h < 3 ? 3 - h : 0] += leaf;
+            i += 1u << (leaf ? ent_span(f, h, v) : 0);
         }
     }
     return 0;
@@ -26,7 +28,5 @@ static FMT_INLINE int count(const struct pt_fmt *f, const struct pt *pt, struct 
 
 int pt_count(const struct pt *pt, struct pt_counts *n)
 {
-#define CALL(fmt) count(&(fmt), pt, n)
-    PT_SWITCH(pt->cfg.format, -EINVAL)
-#undef CALL
+    PT_SHARED(pt->cfg.format, -EINVAL, count, pt, n)
 }

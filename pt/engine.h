@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The engine's common part: entries, levels, walks. Everything is always_inline over a constant
- * format; each operation's file (map.c, cut.c, ...) instantiates it once per format in a switch.
+ * The engine's common part: entries, heights, walks. Everything is always_inline over a constant
+ * format; each operation's file (map.c, cut.c, ...) instantiates it once for each format that the
+ * port lists (PT_SWITCH).
  *
  * A new format: one header in fmt/, and one line in the port_formats.h of the ports that want it.
  */
@@ -14,209 +15,220 @@
 #include "tenon/port.h"
 #include "tenon/pt.h"
 
-#define PT_LEVELS 4u
-
-/* Each operation's instances: the caller defines CALL(fmt), the call for one format. */
-#define PT_CASE(id, fmt, prefix) \
-    case id:                     \
-        return CALL(fmt);
-#define PT_SWITCH(format, miss) \
-    switch (format) {           \
-        PORT_FORMATS(PT_CASE)   \
-    default:                    \
-        return miss;            \
+/* Each operation's instances: PT_SWITCH(format, result for others, function, its arguments). */
+#define PT_CASE(id, fmt, prefix, call, ...) \
+    case id:                                \
+        return call(&(fmt), __VA_ARGS__);
+#define PT_SWITCH(format, miss, ...)       \
+    switch (format) {                      \
+        PORT_FORMATS(PT_CASE, __VA_ARGS__) \
+    default:                               \
+        return miss;                       \
     }
 
-/* --- the format's own inlines --- */
+/* The same for calls that are rarely in anybody's way: one instance, that reads the format's numbers
+ * from memory. */
+const struct pt_fmt *pt_format(enum pt_format id);
+#define PT_ONCE __attribute__((noinline))
+#define PT_SHARED(format, miss, call, ...)          \
+    do {                                            \
+        const struct pt_fmt *f = pt_format(format); \
+                                                    \
+        return f ? call(f, __VA_ARGS__) : (miss);   \
+    } while (0);
 
-static FMT_INLINE bool fmt_prot_ok(const struct pt_fmt *f, uint32_t prot)
-{
-#define CASE(id, fmt, prefix) \
-    case id:                  \
-        return prefix##_prot_ok(prot);
-    switch (f->id) {
-        PORT_FORMATS(CASE)
-    default:
-        return false;
+/* The format's own inlines, by the constant format. */
+#define FMT_OF(ID, fmt, prefix, name, ...) f->id == (ID) ? prefix##_##name(__VA_ARGS__):
+
+#define FMT_FN(type, fn, name, parameters, ...)           \
+    static FMT_INLINE type fn parameters                  \
+    {                                                     \
+        return PORT_FORMATS(FMT_OF, name, __VA_ARGS__) 0; \
     }
-#undef CASE
-}
-
-/* Attribute bits of a leaf: everything but type and output address. */
-static FMT_INLINE uint64_t fmt_attr(const struct pt_fmt *f, const struct pt_config *cfg,
-                                    uint32_t prot)
-{
-#define CASE(id, fmt, prefix) \
-    case id:                  \
-        return prefix##_attr(cfg, prot);
-    switch (f->id) {
-        PORT_FORMATS(CASE)
-    default:
-        return 0;
-    }
-#undef CASE
-}
-
-static FMT_INLINE uint32_t fmt_prot(const struct pt_fmt *f, const struct pt_config *cfg, uint64_t e)
-{
-#define CASE(id, fmt, prefix) \
-    case id:                  \
-        return prefix##_prot(cfg, e);
-    switch (f->id) {
-        PORT_FORMATS(CASE)
-    default:
-        return 0;
-    }
-#undef CASE
-}
-
+FMT_FN(uint64_t, fmt_attr_all, attr, (const struct pt_fmt *f, const struct pt *pt, uint32_t prot),
+       pt, prot)
+FMT_FN(uint32_t, fmt_prot, prot, (const struct pt_fmt *f, const struct pt *pt, uint64_t e), pt, e)
 /* --- entries --- */
+
+static FMT_INLINE uint64_t oa_bits(const struct pt_fmt *f, const struct pt *pt)
+{
+    return f->wide_at != 0 && pt->wide ? FMT_MASK(f->wide_from - 1, f->page_shift) | f->wide_mask
+                                       : f->oa_mask;
+}
+
+/* Of a leaf of several entries this is not all address (see ent_leaf_oa). */
+static FMT_INLINE uint64_t ent_oa(const struct pt_fmt *f, const struct pt *pt, uint64_t v)
+{
+    if (f->wide_at != 0 && pt->wide) {
+        return (v & FMT_MASK(f->wide_from - 1, f->page_shift)) |
+               (v & f->wide_mask) >> f->wide_at << f->wide_from;
+    }
+    return (v & f->oa_mask) << f->oa_shift;
+}
+
+static FMT_INLINE uint64_t ent_of_oa(const struct pt_fmt *f, const struct pt *pt, uint64_t oa)
+{
+    if (f->wide_at != 0 && pt->wide) {
+        return (oa & FMT_MASK(f->wide_from - 1, 0)) | oa >> f->wide_from << f->wide_at;
+    }
+    return oa >> f->oa_shift;
+}
+
+static FMT_INLINE uint64_t fmt_attr(const struct pt_fmt *f, const struct pt *pt, uint32_t prot)
+{
+    return fmt_attr_all(f, pt, prot) & ~(f->wide_at != 0 && pt->wide ? f->wide_mask : 0);
+}
 
 static FMT_INLINE bool ent_present(const struct pt_fmt *f, uint64_t v)
 {
     return (v & f->present) != 0;
 }
 
-/* Of a present entry. At the last level the type bit means "page", never "table": reading it as
- * the latter would walk into data. */
-static FMT_INLINE bool ent_is_leaf(const struct pt_fmt *f, unsigned level, uint64_t v)
+/* Of a present entry. At height 0 the same bits mean "page", never "table": reading it as the
+ * latter would walk into data. */
+static FMT_INLINE bool ent_is_leaf(const struct pt_fmt *f, unsigned h, uint64_t v)
 {
-    return level == f->last_level || (v & f->block_mask) == f->block_value;
+    return h == 0 || (v & f->table_mask) != f->table_type + h * f->table_step;
 }
 
-static FMT_INLINE uint64_t ent_leaf_bits(const struct pt_fmt *f, unsigned level)
+static FMT_INLINE uint64_t ent_leaf_bits(const struct pt_fmt *f, unsigned h)
 {
-    return level == f->last_level ? f->page_bits : f->block_bits;
+    return h == 0 ? f->page_bits : f->block_bits;
 }
 
-static FMT_INLINE uint64_t ent_oa(const struct pt_fmt *f, uint64_t v)
+/* Attribute bits of a present leaf of one entry, access flag and dirty state included. */
+static FMT_INLINE uint64_t ent_attr(const struct pt_fmt *f, const struct pt *pt, unsigned h,
+                                    uint64_t v)
 {
-    return v & f->oa_mask;
+    return v & ~(oa_bits(f, pt) | ent_leaf_bits(f, h));
 }
 
-/* Attribute bits of a present leaf, access flag and dirty state included. */
-static FMT_INLINE uint64_t ent_attr(const struct pt_fmt *f, unsigned level, uint64_t v)
+static FMT_INLINE uint64_t *ent_table(const struct pt_fmt *f, const struct pt *pt, uint64_t v)
 {
-    return v & ~(f->oa_mask | ent_leaf_bits(f, level));
+    return port_table(ent_oa(f, pt, v));
 }
 
-static FMT_INLINE uint64_t *ent_table(const struct pt_fmt *f, uint64_t v)
+/* An entry at height h for a table of height h - 1. */
+static FMT_INLINE uint64_t ent_link(const struct pt_fmt *f, const struct pt *pt, unsigned h,
+                                    uint64_t pa)
 {
-    return port_va(ent_oa(f, v));
-}
-
-static FMT_INLINE uint64_t ent_link(const struct pt_fmt *f, uint64_t table_pa)
-{
-    return table_pa | f->table_bits;
-}
-
-static FMT_INLINE bool ent_tracked(const struct pt_fmt *f, uint64_t v)
-{
-    return (v & f->track) != 0;
+    return ent_of_oa(f, pt, pa) | (f->table_bits | f->table_type) | h * f->table_step;
 }
 
 static FMT_INLINE bool ent_dirty(const struct pt_fmt *f, uint64_t v)
 {
-    return ent_tracked(f, v) && (v & f->write_mask) == f->write_value;
+    return (v & (f->track | f->write_mask)) == (f->track | f->write_value);
 }
 
-static FMT_INLINE uint64_t ent_clean(const struct pt_fmt *f, uint64_t v)
+/* --- heights --- */
+
+static FMT_INLINE unsigned hgt_shift(const struct pt_fmt *f, unsigned h)
 {
-    return (v & ~f->write_mask) | (f->write_mask & ~f->write_value);
+    return f->page_shift + h * f->index_bits;
 }
 
-/* --- levels --- */
-
-static FMT_INLINE uint64_t lvl_size(const struct pt_fmt *f, unsigned level)
+static FMT_INLINE uint64_t hgt_size(const struct pt_fmt *f, unsigned h)
 {
-    return (uint64_t)1 << f->shift[level];
+    return (uint64_t)1 << hgt_shift(f, h);
 }
 
-static FMT_INLINE uint64_t lvl_base(const struct pt_fmt *f, unsigned level, uint64_t ia)
+static FMT_INLINE uint64_t hgt_base(const struct pt_fmt *f, unsigned h, uint64_t ia)
 {
-    return ia & ~(lvl_size(f, level) - 1);
+    return ia & ~(hgt_size(f, h) - 1);
 }
 
-static FMT_INLINE uint64_t lvl_last(const struct pt_fmt *f, unsigned level, uint64_t ia)
+static FMT_INLINE uint64_t hgt_last(const struct pt_fmt *f, unsigned h, uint64_t ia)
 {
-    return ia | (lvl_size(f, level) - 1);
+    return ia | (hgt_size(f, h) - 1);
 }
 
-static FMT_INLINE bool lvl_leaf_ok(const struct pt_fmt *f, unsigned level)
+/* Index within one table page; start tables, which may be larger, are indexed by all of ia. */
+static FMT_INLINE unsigned hgt_index(const struct pt_fmt *f, unsigned h, uint64_t ia)
 {
-    return (f->leaf_levels >> level & 1u) != 0;
+    return (unsigned)(ia >> hgt_shift(f, h)) & ((1u << f->index_bits) - 1);
 }
 
-/* Index within one table page; the start tables are indexed by lvl_root_index. */
-static FMT_INLINE unsigned lvl_index(const struct pt_fmt *f, unsigned level, uint64_t ia)
-{
-    return (unsigned)(ia >> f->shift[level]) & ((1u << f->index_bits) - 1);
-}
-
-static FMT_INLINE unsigned lvl_entries(const struct pt_fmt *f)
+static FMT_INLINE unsigned hgt_entries(const struct pt_fmt *f)
 {
     return 1u << f->index_bits;
 }
 
-/* Entries of the start tables taken as one array (concatenated tables are contiguous). */
-static FMT_INLINE unsigned root_entries(const struct pt_fmt *f, const struct pt *pt)
+/* What invalidation records say: Arm's level; the few leaves above level 0 have none. */
+static FMT_INLINE uint8_t hgt_level(unsigned h)
 {
-    return 1u << (pt->cfg.ia_bits - f->shift[pt->cfg.start_level]);
+    return (uint8_t)(h <= 3 ? 3 - h : PT_LEVEL_ANY);
 }
 
-static FMT_INLINE unsigned tab_entries(const struct pt_fmt *f, const struct pt *pt, unsigned level)
+/* The start table(s): height, address, entries taken as one array. */
+static FMT_INLINE uint64_t top_load(const struct pt *pt)
 {
-    return level == (unsigned)pt->cfg.start_level ? root_entries(f, pt) : lvl_entries(f);
+    return __atomic_load_n(&pt->top, __ATOMIC_ACQUIRE);
 }
 
-static FMT_INLINE unsigned tab_index(const struct pt_fmt *f, const struct pt *pt, unsigned level,
+static FMT_INLINE unsigned top_height(const struct pt *pt)
+{
+    return (unsigned)(top_load(pt) & 7);
+}
+
+static FMT_INLINE unsigned top_entries(const struct pt_fmt *f, const struct pt *pt)
+{
+    unsigned shift = hgt_shift(f, top_height(pt)), ia_bits = pt->cfg.ia_bits;
+
+    if (f->grows && ia_bits > shift + f->index_bits) {
+        ia_bits = shift + f->index_bits;
+    }
+    return 1u << (ia_bits > shift ? ia_bits - shift : 0);
+}
+
+static FMT_INLINE unsigned tab_entries(const struct pt_fmt *f, const struct pt *pt, unsigned h)
+{
+    return h == top_height(pt) ? top_entries(f, pt) : hgt_entries(f);
+}
+
+static FMT_INLINE unsigned tab_index(const struct pt_fmt *f, const struct pt *pt, unsigned h,
                                      uint64_t ia)
 {
-    return level == (unsigned)pt->cfg.start_level ? (unsigned)(ia >> f->shift[level])
-                                                  : lvl_index(f, level, ia);
+    return h == top_height(pt) ? (unsigned)(ia >> hgt_shift(f, h)) : hgt_index(f, h, ia);
 }
 
 /* --- the walk --- */
 
 /* Where a walk for one address ended: at a leaf or at a hole. */
 struct pt_walk {
-    uint64_t *tab[PT_LEVELS]; /* the tables passed, by level; tab[level] is the last */
+    uint64_t *tab[PT_HEIGHTS]; /* the tables passed, by height; tab[h] is the last */
     uint64_t *e;
     uint64_t v;
-    unsigned level;
+    unsigned h;
 };
 
+static FMT_INLINE bool walk_step(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
+                                 struct pt_walk *w, unsigned h)
+{
+    uint64_t *t = ent_table(f, pt, w->v);
+
+    w->tab[h] = t;
+    w->h = h;
+    w->e = &t[hgt_index(f, h, ia)];
+    w->v = port_pte_load(w->e);
+    return !ent_present(f, w->v) || ent_is_leaf(f, h, w->v);
+}
+
+/* Straight down: every shift but the first is an immediate. */
 static FMT_INLINE void walk(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
                             struct pt_walk *w)
 {
-    unsigned level = (unsigned)pt->cfg.start_level;
-    uint64_t *t = port_va(pt->root);
-    uint64_t *e = &t[ia >> f->shift[level]];
-    uint64_t v;
+    uint64_t top = top_load(pt);
+    unsigned h = (unsigned)(top & 7);
+    uint64_t *t = port_table(top & ~(uint64_t)7);
 
-    for (;;) {
-        w->tab[level] = t;
-        v = port_pte_load(e);
-        if (!ent_present(f, v) || ent_is_leaf(f, level, v)) {
-            break;
-        }
-        t = ent_table(f, v);
-        level++;
-        e = &t[lvl_index(f, level, ia)];
-    }
-    w->e = e;
-    w->v = v;
-    w->level = level;
-}
-
-/* Entries of one table, from the one for `ia`, that the range up to `last` reaches. */
-static FMT_INLINE unsigned run_length(const struct pt_fmt *f, const struct pt *pt, unsigned level,
-                                      uint64_t ia, uint64_t last)
-{
-    uint64_t left = (last >> f->shift[level]) - (ia >> f->shift[level]) + 1;
-    unsigned room = tab_entries(f, pt, level) - tab_index(f, pt, level, ia);
-
-    return left < room ? (unsigned)left : room;
+    w->tab[h] = t;
+    w->h = h;
+    w->e = &t[ia >> hgt_shift(f, h)];
+    w->v = port_pte_load(w->e);
+    (void)(!ent_present(f, w->v) || ent_is_leaf(f, h, w->v) ||
+           (h > 4 && walk_step(f, pt, ia, w, 4)) || (h > 3 && walk_step(f, pt, ia, w, 3)) ||
+           (h > 2 && walk_step(f, pt, ia, w, 2)) || (h > 1 && walk_step(f, pt, ia, w, 1)) ||
+           walk_step(f, pt, ia, w, 0));
 }
 
 static FMT_INLINE void clean(const struct pt *pt, const uint64_t *e, unsigned n)
@@ -226,46 +238,111 @@ static FMT_INLINE void clean(const struct pt *pt, const uint64_t *e, unsigned n)
     }
 }
 
+#include "port_span.h" /* leaves of several entries, if the port wants them */
+
+/* log2 of the leaf (all its entries) or hole where a walk ended. */
+static FMT_INLINE unsigned walk_shift(const struct pt_fmt *f, const struct pt_walk *w)
+{
+    return hgt_shift(f, w->h) + (f->spans && ent_present(f, w->v) ? ent_span(f, w->h, w->v) : 0u);
+}
+
+static FMT_INLINE uint64_t walk_last(const struct pt_fmt *f, const struct pt_walk *w, uint64_t ia)
+{
+    return ia | (((uint64_t)1 << walk_shift(f, w)) - 1);
+}
+
+/* A boundary at `at`, next to what was walked to: is it inside the leaf? */
+static FMT_INLINE bool crosses(const struct pt_fmt *f, const struct pt_walk *w, uint64_t at)
+{
+    return ent_present(f, w->v) && (at & (((uint64_t)1 << walk_shift(f, w)) - 1)) != 0;
+}
+
+/* Neither end is inside a leaf? `w` is the walk for ia. */
+static FMT_INLINE bool ends_ok(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
+                               uint64_t last, const struct pt_walk *w)
+{
+    struct pt_walk end;
+
+    if (crosses(f, w, ia)) {
+        return false;
+    }
+    if (last <= walk_last(f, w, ia)) {
+        return !crosses(f, w, last + 1);
+    }
+    if (!f->spans && w->h == 0 && ((ia ^ last) >> hgt_shift(f, 1)) == 0) {
+        return true; /* pages of one table */
+    }
+    walk(f, pt, last, &end);
+    return !crosses(f, &end, last + 1);
+}
+
+/* Entries of one table, from the one for `ia`, that the range up to `last` reaches. */
+static FMT_INLINE unsigned run_length(const struct pt_fmt *f, const struct pt *pt, unsigned h,
+                                      uint64_t ia, uint64_t last)
+{
+    uint64_t left = (last >> hgt_shift(f, h)) - (ia >> hgt_shift(f, h)) + 1;
+    unsigned room = tab_entries(f, pt, h) - tab_index(f, pt, h, ia);
+
+    return left < room ? (unsigned)left : room;
+}
+
 /* --- argument checks --- */
 
-/* A 4K-aligned, non-empty range inside the input address space. */
-static inline int range_check(const struct pt *pt, uint64_t ia, uint64_t len)
+/* Formats that grow: is it more than the start table reaches? */
+static FMT_INLINE bool beyond_top(const struct pt_fmt *f, unsigned top_h, uint64_t last)
 {
-    if (len == 0 || ((ia | len) & (PAGE_SIZE - 1)) != 0) {
+    unsigned shift = hgt_shift(f, top_h) + f->index_bits;
+
+    return f->grows && shift < 64 && last >> shift != 0;
+}
+
+/* A page-aligned, non-empty range inside the input address space and under the start table. */
+static FMT_INLINE int range_check(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
+                                  uint64_t len)
+{
+    uint64_t last = ia + (len - 1);
+
+    if (len == 0 || ((ia | len) & (hgt_size(f, 0) - 1)) != 0) {
         return -EINVAL;
     }
-    if (ia + (len - 1) < ia || (ia + (len - 1)) >> pt->cfg.ia_bits != 0) {
+    if (last < ia || last >> pt->cfg.ia_bits != 0 || beyond_top(f, top_height(pt), last)) {
         return -ERANGE;
     }
     return 0;
 }
 
-static inline int prot_check(const struct pt_fmt *f, const struct pt *pt, uint32_t prot)
+/* 0 and the attribute bits, or an error. */
+static FMT_INLINE int prot_check(const struct pt_fmt *f, const struct pt *pt, uint32_t prot,
+                                 uint64_t *attr)
 {
     const uint32_t all =
         PT_READ | PT_WRITE | PT_EXEC | PT_USER | PT_NC | PT_DEVICE | PT_TRACK | PT_DIRTY;
 
-    if ((prot & ~all) != 0 || !fmt_prot_ok(f, prot)) {
-        return -EINVAL;
-    }
-    if ((prot & (PT_NC | PT_DEVICE)) == (PT_NC | PT_DEVICE)) {
-        return -EINVAL;
-    }
-    if ((prot & PT_TRACK) && !(prot & PT_WRITE)) {
+    *attr = fmt_attr(f, pt, prot);
+    if ((prot & ~all) != 0 || *attr == 0 || (prot & (PT_NC | PT_DEVICE)) == (PT_NC | PT_DEVICE) ||
+        (prot & (PT_TRACK | PT_WRITE)) == PT_TRACK) {
         return -EINVAL;
     }
     if ((prot & PT_TRACK) && !pt->cfg.live.hw_dirty) {
-        return -EOPNOTSUPP; /* such a leaf would look read-only to this walker */
+        return -EOPNOTSUPP; /* such a leaf would look read-only to this walker, or never dirty */
     }
     return 0;
 }
 
-/* Puts every table page of the sub-tree under `pa` (a table at `level`) on the list. */
-void pt_free_subtree(const struct pt_fmt *f, struct pt_pool *freed, uint64_t pa, unsigned level);
-/* Can this leaf size change be done in place? */
-static FMT_INLINE bool may_resize(const struct pt_fmt *f, const struct pt *pt)
+/* A leaf whose size the walker may never see change? */
+static FMT_INLINE bool size_fixed(const struct pt_fmt *f, const struct pt *pt, uint64_t v)
 {
-    return pt->cfg.live.bbm >= f->resize_bbm;
+    return pt->cfg.live.exec_4k && (fmt_prot(f, pt, v) & PT_EXEC) != 0;
 }
+
+/* Can the size of this live leaf be changed in place? */
+static FMT_INLINE bool may_resize(const struct pt_fmt *f, const struct pt *pt, uint64_t v)
+{
+    return pt->cfg.live.bbm >= f->resize_bbm && !size_fixed(f, pt, v);
+}
+
+/* Puts every table page of the sub-tree under `pa` (a table of height h) on the list. */
+void pt_free_subtree(const struct pt_fmt *f, const struct pt *pt, struct pt_pool *freed,
+                     uint64_t pa, unsigned h);
 
 #endif

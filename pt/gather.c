@@ -74,34 +74,18 @@ void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t leve
     g->inv[g->n++] = (struct pt_inv){ .ia = ia, .last = last, .level = level, .tables = tables };
 }
 
-void pt_free_subtree(const struct pt_fmt *f, struct pt_pool *freed, uint64_t pa, unsigned level)
+void pt_free_subtree(const struct pt_fmt *f, const struct pt *pt, struct pt_pool *freed,
+                     uint64_t pa, unsigned h)
 {
-    /* Children go first: pushing a page overwrites its first entry. */
-    uint64_t at[PT_LEVELS];
-    unsigned next[PT_LEVELS];
-    unsigned l = level;
+    const uint64_t *t = port_table(pa);
 
-    at[l] = pa;
-    next[l] = 0;
-    for (;;) {
-        const uint64_t *t = port_va(at[l]);
-        unsigned i = next[l];
+    /* Children go first: pushing a page overwrites its first entry. At most five deep. */
+    for (unsigned i = 0; h > 0 && i < hgt_entries(f); i++) {
+        uint64_t v = port_pte_load(&t[i]);
 
-        while (l < f->last_level && i < lvl_entries(f)) {
-            uint64_t v = port_pte_load(&t[i++]);
-
-            if (ent_present(f, v) && !ent_is_leaf(f, l, v)) {
-                next[l] = i;
-                at[++l] = ent_oa(f, v);
-                next[l] = 0;
-                t = port_va(at[l]);
-                i = 0;
-            }
+        if (ent_present(f, v) && !ent_is_leaf(f, h, v)) {
+            pt_free_subtree(f, pt, freed, ent_oa(f, pt, v), h - 1);
         }
-        pt_pool_push(freed, at[l]);
-        if (l == level) {
-            return;
-        }
-        l--;
     }
+    pt_pool_push(freed, pa);
 }

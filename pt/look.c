@@ -6,26 +6,30 @@ static FMT_INLINE int look(const struct pt_fmt *f, const struct pt *pt, uint64_t
                            struct pt_leaf *leaf)
 {
     struct pt_walk w;
+    unsigned shift;
 
     if (ia >> pt->cfg.ia_bits != 0) {
         return -ERANGE;
     }
+    if (beyond_top(f, top_height(pt), ia)) {
+        *leaf = (struct pt_leaf){ .ia = ia, .last = ((uint64_t)1 << pt->cfg.ia_bits) - 1 };
+        return 0; /* the tree does not reach that far yet */
+    }
     walk(f, pt, ia, &w);
+    shift = walk_shift(f, &w);
     leaf->present = ent_present(f, w.v);
-    leaf->level = (int8_t)w.level;
-    leaf->shift = f->shift[w.level];
-    leaf->ia = lvl_base(f, w.level, ia);
-    leaf->last = lvl_last(f, w.level, ia);
-    leaf->oa = leaf->present ? ent_oa(f, w.v) : 0;
-    leaf->prot = leaf->present ? fmt_prot(f, &pt->cfg, w.v) : 0;
+    leaf->level = (int8_t)(3 - (int)w.h);
+    leaf->shift = (uint8_t)shift;
+    leaf->ia = ia & ~(((uint64_t)1 << shift) - 1);
+    leaf->last = ia | (((uint64_t)1 << shift) - 1);
+    leaf->oa = leaf->present ? ent_oa(f, pt, w.v) & ~(((uint64_t)1 << shift) - 1) : 0;
+    leaf->prot = leaf->present ? fmt_prot(f, pt, w.v) : 0;
     return 0;
 }
 
 int pt_lookup(const struct pt *pt, uint64_t ia, struct pt_leaf *leaf)
 {
-#define CALL(fmt) look(&(fmt), pt, ia, leaf)
-    PT_SWITCH(pt->cfg.format, -EINVAL)
-#undef CALL
+    PT_SWITCH(pt->cfg.format, -EINVAL, look, pt, ia, leaf)
 }
 
 bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *leaf)
@@ -41,59 +45,35 @@ bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *l
 static FMT_INLINE bool next_table(const struct pt_fmt *f, const struct pt *pt,
                                   struct pt_table_iter *it, uint64_t *table_pa)
 {
-    uint64_t top = (uint64_t)1 << pt->cfg.ia_bits;
+    unsigned top = top_height(pt);
 
-    /* Root pages: it->ia counts them while `level` is 0 and started is false. */
+    /* Root pages: index[0] counts them. */
     if (!it->started) {
-        *table_pa = pt->root + it->ia * PAGE_SIZE;
-        if (++it->ia == pt->root_pages) {
-            *it = (struct pt_table_iter){ .started = true, .level = pt->cfg.start_level };
+        *table_pa = pt->root + it->index[0] * PAGE_SIZE;
+        if (++it->index[0] == pt->root_pages) {
+            *it = (struct pt_table_iter){ .started = true, .level = (int8_t)(3 - (int)top) };
+            it->table[top] = port_table(pt->root);
         }
         return true;
     }
-    /* In order of address, a table before those below it: it->level is the level of the entry that
-     * is looked at next, for it->ia. */
-    while (!it->done) {
-        const uint64_t *t = port_va(pt->root);
-        unsigned l = (unsigned)pt->cfg.start_level, i, n;
+    /* A table before those below it. Tables of height 0 have none. */
+    for (unsigned h = (unsigned)(3 - it->level); h <= top; h++) {
+        while (h != 0 && it->index[h] < tab_entries(f, pt, h)) {
+            uint64_t v = port_pte_load(&it->table[h][it->index[h]++]);
 
-        while (l < (unsigned)it->level) {
-            uint64_t v = port_pte_load(&t[tab_index(f, pt, l, it->ia)]);
-
-            if (!ent_present(f, v) || ent_is_leaf(f, l, v)) {
-                break; /* gone since the last call: go on beside it */
-            }
-            t = ent_table(f, v);
-            l++;
-        }
-        i = tab_index(f, pt, l, it->ia);
-        n = l < f->last_level ? tab_entries(f, pt, l) : i;
-        for (; i < n; i++) {
-            uint64_t v = port_pte_load(&t[i]);
-
-            if (ent_present(f, v) && !ent_is_leaf(f, l, v)) {
-                *table_pa = ent_oa(f, v);
-                it->level = (int8_t)(l + 1);
+            if (ent_present(f, v) && !ent_is_leaf(f, h, v)) {
+                *table_pa = ent_oa(f, pt, v);
+                it->table[h - 1] = port_table(*table_pa);
+                it->index[h - 1] = 0;
+                it->level = (int8_t)(4 - (int)h);
                 return true;
             }
-            it->ia = lvl_last(f, l, it->ia) + 1;
         }
-        /* The end of this table: upwards, to the next entry. */
-        if (l == f->last_level) {
-            it->ia = lvl_last(f, l - 1, it->ia) + 1;
-        }
-        while (l > (unsigned)pt->cfg.start_level && (it->ia & (lvl_size(f, l - 1) - 1)) == 0) {
-            l--;
-        }
-        it->level = (int8_t)l;
-        it->done = it->ia == top;
     }
     return false;
 }
 
 bool pt_next_table(const struct pt *pt, struct pt_table_iter *it, uint64_t *table_pa)
 {
-#define CALL(fmt) next_table(&(fmt), pt, it, table_pa)
-    PT_SWITCH(pt->cfg.format, false)
-#undef CALL
+    PT_SHARED(pt->cfg.format, false, next_table, pt, it, table_pa)
 }

@@ -17,73 +17,80 @@ struct pt_live pt_live_meet(struct pt_live a, struct pt_live b)
 }
 
 /* The format by number, for the calls that are not worth an instance of their own. */
-static const struct pt_fmt *format(const struct pt_config *cfg)
+const struct pt_fmt *pt_format(enum pt_format id)
 {
-#define CALL(fmt) &(fmt)
-    PT_SWITCH(cfg->format, NULL)
-#undef CALL
+#define FORMAT(ID, fmt, prefix, none) (ID) == id ? &(fmt):
+    return PORT_FORMATS(FORMAT, ) NULL;
+}
+
+static int root_height(const struct pt_fmt *f, const struct pt_config *cfg)
+{
+    return PORT_FORMATS(FMT_OF, root, f, cfg) - EINVAL;
+}
+
+uint32_t pt_table_bytes(enum pt_format id)
+{
+    const struct pt_fmt *f = pt_format(id);
+
+    return f ? 1u << f->page_shift : 0;
 }
 
 int pt_root_pages(const struct pt_config *cfg)
 {
-    const struct pt_fmt *f = format(cfg);
-    unsigned min, max;
+    const struct pt_fmt *f = pt_format(cfg->format);
+    int h = f ? root_height(f, cfg) : -EINVAL;
+    struct pt pt = { .cfg = *cfg, .top = (uint64_t)h };
 
-    if (!f || cfg->start_level < 0 || cfg->start_level > 2 || arm_ps(cfg->oa_bits) < 0) {
+    if (h < 0) {
         return -EINVAL;
     }
-    /* One bit at least is resolved at the start level, at most a full table; stage 2 may have four
-     * bits more, as up to 16 concatenated tables (DDI0487 D8.2.9; AArch64.S2InconsistentSL). */
-    min = f->shift[cfg->start_level] + 1u;
-    max = f->shift[cfg->start_level] + f->index_bits + (f->id == PT_ARM_S2_4K ? 4u : 0u);
-    min = min < 25 ? 25 : min;
-    max = max > 48 ? 48 : max;
-    if (cfg->ia_bits < min || cfg->ia_bits > max) {
-        return -EINVAL;
-    }
-    /* SL0 for level 0 is reserved below 44 bits of physical address (DDI0487 D23.2.206). */
-    if (f->id == PT_ARM_S2_4K && cfg->start_level == 0 && cfg->oa_bits < 44) {
-        return -EINVAL;
-    }
-    max = f->shift[cfg->start_level] + f->index_bits;
-    return cfg->ia_bits <= max ? 1 : 1 << (cfg->ia_bits - max);
+    return (int)((top_entries(f, &pt) * 8u + PAGE_SIZE - 1) >> PAGE_SHIFT);
 }
 
 int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root)
 {
     int pages = pt_root_pages(cfg);
+    const struct pt_fmt *f = pt_format(cfg->format);
+    uint64_t size = pages > 1 ? (uint64_t)pages * PAGE_SIZE : PAGE_SIZE;
+    unsigned max;
 
-    if (pages < 0 || root == 0 || (root & ((uint64_t)pages * PAGE_SIZE - 1)) != 0 ||
-        root >> cfg->oa_bits != 0) {
+    if (pages < 0 || root == 0 || (root & (size - 1)) != 0 || root >> cfg->oa_bits != 0) {
         return -EINVAL;
     }
     *pt = (struct pt){ .cfg = *cfg, .root = root, .root_pages = (uint32_t)pages };
+    pt->top = root | (unsigned)root_height(f, cfg);
+    pt->wide = cfg->oa_bits > 48 || cfg->ia_bits > 48; /* for formats that have two forms */
+    max = cfg->live.leaf_max != 0 ? cfg->live.leaf_max : 63;
+    pt->leaf_h = f->leaf_h;
+    while (pt->leaf_h > 0 && (pt->leaf_h > top_height(pt) || hgt_shift(f, pt->leaf_h) > max)) {
+        pt->leaf_h--;
+    }
     return 0;
 }
 
 uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
 {
-    const struct pt_fmt *f = format(&pt->cfg);
+    const struct pt_fmt *f = pt_format(pt->cfg.format);
     uint64_t last = ia + (len - 1);
     uint64_t n = 0;
 
-    if (range_check(pt, ia, len) != 0) {
+    if (range_check(f, pt, ia, len) != 0) {
         return 0;
     }
-    /* A table at level l+1 for every block of level l that the range touches. Cutting adds no
+    /* A table of height h-1 for every block of height h that the range touches. Cutting adds no
      * more: both ends are in the range's own blocks, except the end address of an aligned range,
      * which is a boundary already. */
-    for (unsigned l = (unsigned)pt->cfg.start_level; l < f->last_level; l++) {
-        n += (last >> f->shift[l]) - (ia >> f->shift[l]) + 1;
+    for (unsigned h = top_height(pt); h > 0; h--) {
+        n += (last >> hgt_shift(f, h)) - (ia >> hgt_shift(f, h)) + 1;
     }
     return (uint32_t)n;
 }
 
 void pt_clear(struct pt *pt, struct pt_gather *g)
 {
-    const struct pt_fmt *f = format(&pt->cfg);
-    uint64_t *root = port_va(pt->root);
-    unsigned n = root_entries(f, pt);
+    const struct pt_fmt *f = pt_format(pt->cfg.format);
+    uint64_t *root = port_table(pt->root);
+    unsigned n = top_entries(f, pt), h = top_height(pt);
 
     for (unsigned i = 0; i < n; i++) {
         uint64_t v = port_pte_load(&root[i]);
@@ -92,8 +99,8 @@ void pt_clear(struct pt *pt, struct pt_gather *g)
             continue;
         }
         port_pte_store(&root[i], 0);
-        if (!ent_is_leaf(f, (unsigned)pt->cfg.start_level, v)) {
-            pt_free_subtree(f, &g->freed, ent_oa(f, v), (unsigned)pt->cfg.start_level + 1u);
+        if (!ent_is_leaf(f, h, v)) {
+            pt_free_subtree(f, pt, &g->freed, ent_oa(f, pt, v), h - 1);
         }
     }
     clean(pt, root, n);
@@ -103,14 +110,15 @@ void pt_clear(struct pt *pt, struct pt_gather *g)
 
 void pt_gather_done(const struct pt *pt, struct pt_gather *g)
 {
-    const struct pt_fmt *f = format(&pt->cfg);
+    const struct pt_fmt *f = g->held_n != 0 ? pt_format(pt->cfg.format) : NULL;
 
     for (unsigned i = 0; i < g->held_n; i++) {
-        pt_free_subtree(f, &g->freed, g->held[i] & ~(PAGE_SIZE - 1),
+        pt_free_subtree(f, pt, &g->freed, g->held[i] & ~(PAGE_SIZE - 1),
                         (unsigned)(g->held[i] & (PAGE_SIZE - 1)));
     }
     g->held_n = 0;
     g->n = 0;
     g->all = false;
     g->more = false;
+    g->root = false;
 }

@@ -2,163 +2,135 @@
 /* Break and unmap: exactly one range becomes non-present. Nothing here allocates. */
 #include "engine.h"
 
-/* Both ends on leaf boundaries? Holes are boundaries everywhere. */
-static FMT_INLINE bool ends_ok(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
-                               uint64_t last)
+/* Clears the leaves among e[0..n) that hardware may be marking dirty: what it set must not be
+ * overwritten unseen. True if one was. */
+static FMT_INLINE bool clear_tracked(const struct pt_fmt *f, uint64_t *e, unsigned n)
 {
-    struct pt_walk w;
+    bool dirty = false;
 
-    walk(f, pt, ia, &w);
-    if (ent_present(f, w.v) && ia != lvl_base(f, w.level, ia)) {
-        return false;
-    }
-    if (w.level == f->last_level && ia >> f->shift[w.level] == last >> f->shift[w.level]) {
-        return true; /* one page */
-    }
-    walk(f, pt, last, &w);
-    return !ent_present(f, w.v) || last == lvl_last(f, w.level, last);
-}
-
-/* Clears one leaf that hardware may be marking dirty: what it set must not be overwritten unseen.
- */
-static FMT_INLINE bool clear_tracked(const struct pt_fmt *f, uint64_t *e, uint64_t v)
-{
-    while (!port_pte_cas(e, &v, 0)) {
-    }
-    return ent_dirty(f, v);
-}
-
-/*
- * Clears the leaves among e[0..n). Returns how many there were; *first and *end bound them.
- * Stops at a table entry (*stop < n), which is the caller's to enter.
- */
-static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint64_t *e,
-                                     unsigned level, unsigned n, unsigned *first, unsigned *end,
-                                     unsigned *stop, bool *dirty)
-{
-    unsigned leaves = 0, i;
-
-    *first = n;
-    *end = 0;
-    for (i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n; i++) {
         uint64_t v = port_pte_load(&e[i]);
 
-        if (!ent_present(f, v)) {
-            continue;
-        }
-        if (!ent_is_leaf(f, level, v)) {
-            break;
-        }
-        if (leaves++ == 0) {
-            *first = i;
-        }
-        *end = i + 1;
-        if (pt->cfg.live.hw_dirty && ent_tracked(f, v) && clear_tracked(f, &e[i], v)) {
-            *dirty = true;
+        if ((v & f->track) != 0) {
+            while (!port_pte_cas(&e[i], &v, 0)) {
+            }
+            dirty = dirty || ent_dirty(f, v);
         }
     }
-    *stop = i;
-    if (leaves == 1) {
-        port_pte_store(&e[*first], 0);
-    } else if (leaves > 1) {
-        port_pte_fill(&e[*first], 0, 0, *end - *first);
-    }
-    if (leaves > 0) {
-        clean(pt, &e[*first], *end - *first);
-    }
-    return leaves;
-}
-
-static FMT_INLINE bool table_empty(const struct pt_fmt *f, const uint64_t *t, unsigned hint)
-{
-    /* Neighbours of what was just cleared are the likeliest to be in use. */
-    for (unsigned i = hint; i < lvl_entries(f); i++) {
-        if (ent_present(f, port_pte_load(&t[i]))) {
-            return false;
-        }
-    }
-    for (unsigned i = hint; i-- > 0;) {
-        if (ent_present(f, port_pte_load(&t[i]))) {
-            return false;
-        }
-    }
-    return true;
+    return dirty;
 }
 
 /*
- * The range has been cleared up to `pos` (inclusive) in w->tab[w->level]. Unlinks that table and
- * those above it as far as they are finished and empty.
+ * Clears the leaves among e[0..n), which are for `pos` onwards, and records them. Returns how many
+ * entries were looked at: it stops at a table.
  */
-static FMT_INLINE void free_empty(const struct pt_fmt *f, struct pt *pt, struct pt_walk *w,
-                                  uint64_t pos, uint64_t ia, uint64_t last, struct pt_gather *g)
+static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint64_t *e, unsigned h,
+                                     uint64_t pos, unsigned n, struct pt_gather *g)
 {
-    for (unsigned l = w->level; l > (unsigned)pt->cfg.start_level; l--) {
-        uint64_t base = lvl_base(f, l - 1, pos);
-        uint64_t end = lvl_last(f, l - 1, pos);
-        uint64_t *link = &w->tab[l - 1][tab_index(f, pt, l - 1, pos)];
+    uint64_t any = 0, base = hgt_base(f, h, pos);
+    unsigned first = 0, end;
 
-        if (pos != last && pos != end) {
-            return;
+    if (h == 0) {
+        any = port_pte_or(e, n);
+    } else {
+        for (end = 0; end < n; end++) {
+            uint64_t v = port_pte_load(&e[end]);
+
+            if (ent_present(f, v) && !ent_is_leaf(f, h, v)) {
+                break;
+            }
+            any |= v;
         }
-        if (!(base >= ia && end <= last) && !table_empty(f, w->tab[l], lvl_index(f, l, pos))) {
-            return;
+        n = end;
+    }
+    if (!ent_present(f, any)) {
+        return n;
+    }
+    while (!ent_present(f, port_pte_load(&e[first]))) {
+        first++;
+    }
+    for (end = n; !ent_present(f, port_pte_load(&e[end - 1]));) {
+        end--;
+    }
+    if (pt->cfg.live.hw_dirty && (any & f->track) != 0) {
+        g->dirty |= clear_tracked(f, &e[first], end - first);
+    }
+    if (end - first == 1) {
+        port_pte_store(&e[first], 0);
+    } else {
+        port_pte_fill(&e[first], 0, 0, end - first);
+    }
+    clean(pt, &e[first], end - first);
+    pt_gather_add(g, base + ((uint64_t)first << hgt_shift(f, h)),
+                  base + ((uint64_t)end << hgt_shift(f, h)) - 1, hgt_level(h), false);
+    return n;
+}
+
+/*
+ * All of a range. With `tables` those that lie wholly in it are unlinked, each with all that is below
+ * it, in one store. Their leaves are left as they are: a walker that still holds a pointer to such a
+ * table is no worse off than one that holds the leaf.
+ */
+static PT_ONCE int clear_range(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t last,
+                               bool tables, struct pt_gather *g)
+{
+    for (uint64_t pos = ia;; pos++) {
+        uint64_t top = top_load(pt);
+        unsigned h = (unsigned)(top & 7), n = 1;
+        uint64_t *e = port_table(top & ~(uint64_t)7) + (pos >> hgt_shift(f, h));
+        uint64_t v = port_pte_load(e);
+
+        while (ent_present(f, v) && !ent_is_leaf(f, h, v) &&
+               (!tables || hgt_base(f, h, pos) < ia || hgt_last(f, h, pos) > last)) {
+            h--;
+            e = ent_table(f, pt, v) + hgt_index(f, h, pos);
+            v = port_pte_load(e);
         }
-        port_pte_store(link, 0);
-        clean(pt, link, 1);
-        /* All of it is a hole by now, so the list may be threaded through the page at once. */
-        pt_pool_push(&g->freed, port_pa(w->tab[l]));
-        pt_gather_add(g, base, end, PT_LEVEL_ANY, true);
+        if (ent_present(f, v) && !ent_is_leaf(f, h, v)) {
+            port_pte_store(e, 0);
+            clean(pt, e, 1);
+            pt_free_subtree(f, pt, &g->freed, ent_oa(f, pt, v), h - 1);
+            pt_gather_add(g, hgt_base(f, h, pos), hgt_last(f, h, pos), PT_LEVEL_ANY, true);
+        } else {
+            n = clear_run(f, pt, e, h, pos, run_length(f, pt, h, pos, last), g);
+        }
+        pos = hgt_base(f, h, pos) + ((uint64_t)n << hgt_shift(f, h)) - 1;
+        if (pos >= last) {
+            return 0;
+        }
     }
 }
 
 static FMT_INLINE int remove(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t len,
                              struct pt_gather *g, bool tables)
 {
-    uint64_t last = ia + (len - 1), pos = ia;
+    uint64_t last = ia + (len - 1);
     struct pt_walk w;
-    int ret = range_check(pt, ia, len);
+    int ret = range_check(f, pt, ia, len);
 
     if (ret != 0) {
         return ret;
     }
-    if (!ends_ok(f, pt, ia, last)) {
+    walk(f, pt, ia, &w);
+    if (!ends_ok(f, pt, ia, last, &w)) {
         return -EINVAL;
     }
-    for (;;) {
-        unsigned n, first, end, stop, leaves;
-        uint64_t base;
-
-        walk(f, pt, pos, &w);
-        base = lvl_base(f, w.level, pos);
-        n = run_length(f, pt, w.level, pos, last);
-        leaves = clear_run(f, pt, w.e, w.level, n, &first, &end, &stop, &g->dirty);
-        if (leaves > 0) {
-            pt_gather_add(g, base + ((uint64_t)first << f->shift[w.level]),
-                          base + ((uint64_t)end << f->shift[w.level]) - 1, (uint8_t)w.level, false);
-        }
-        /* stop >= 1: the walk ended at a leaf or a hole. */
-        pos = base + ((uint64_t)stop << f->shift[w.level]) - 1;
-        pos = pos < last ? pos : last;
-        if (tables) {
-            free_empty(f, pt, &w, pos, ia, last, g);
-        }
-        if (pos == last) {
-            return 0;
-        }
-        pos++;
+    if (w.h == 0 && ((ia ^ last) >> hgt_shift(f, 1)) == 0 && !(tables && len == hgt_size(f, 1))) {
+        (void)clear_run(f, pt, w.e, 0, ia, (unsigned)(len >> f->page_shift), g);
+        return 0;
     }
+    if (tables && pt->cfg.live.hw_dirty) {
+        (void)clear_range(f, pt, ia, last, false, g); /* leaf by leaf: no dirty state is missed */
+    }
+    return clear_range(f, pt, ia, last, tables, g);
 }
 
 int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-#define CALL(fmt) remove(&(fmt), pt, ia, len, g, false)
-    PT_SWITCH(pt->cfg.format, -EINVAL)
-#undef CALL
+    PT_SWITCH(pt->cfg.format, -EINVAL, remove, pt, ia, len, g, false)
 }
 
 int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-#define CALL(fmt) remove(&(fmt), pt, ia, len, g, true)
-    PT_SWITCH(pt->cfg.format, -EINVAL)
-#undef CALL
+    PT_SWITCH(pt->cfg.format, -EINVAL, remove, pt, ia, len, g, true)
 }

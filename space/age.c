@@ -44,6 +44,7 @@ int space_zap(struct space *s, uint64_t ia, uint64_t len)
         /* Page by page what is known; and all of it if one was written in between. */
         space_log_collect(s, ia, last, &g);
         err = pt_unmap(&s->pt, ia, last - ia + 1, &g);
+        err = err == 0 ? pt_trim(&s->pt, ia, last - ia + 1, &g) : err;
         space_log_broken(s, &g, ia, last);
         s->zaps++;
     }

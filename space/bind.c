@@ -300,7 +300,8 @@ void binding_unmap(struct binding *b, struct pt_gather *g)
 
     for (uint64_t i = 0; place(b, i, &ia, &last); i++) {
         space_log_collect(b->space, ia, last, g);
-        if (pt_unmap(&b->space->pt, ia, last - ia + 1, g) != 0) {
+        if (pt_unmap(&b->space->pt, ia, last - ia + 1, g) != 0 ||
+            pt_trim(&b->space->pt, ia, last - ia + 1, g) != 0) {
             port_panic("space: a leaf crosses the end of a binding");
         }
         space_log_broken(b->space, g, ia, last);

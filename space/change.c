@@ -225,7 +225,7 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
         int err = whole ? pt_unmap(&s->pt, p.ia, p.len, &k->gather)
                         : pt_break(&s->pt, p.ia, p.len, &k->gather);
 
-        if (err != 0) {
+        if (err != 0 || (whole && pt_trim(&s->pt, p.ia, p.len, &k->gather) != 0)) {
             port_panic("space: a prepared break failed");
         }
         space_log_broken(s, &k->gather, p.ia, p.ia + (p.len - 1));

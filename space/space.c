@@ -348,6 +348,7 @@ int space_unmap_raw(struct space *s, uint64_t ia, uint64_t len)
             space_log_collect(s, ia, ia + (len - 1), &g);
             err = pt_unmap(&s->pt, ia, len, &g);
             space_log_broken(s, &g, ia, ia + (len - 1));
+            err = err == 0 ? pt_trim(&s->pt, ia, len, &g) : err;
         }
         issued = err == 0 && space_issue(s, &g);
     }

@@ -9,6 +9,18 @@
         .bbm = 2, .hw_af = true, .hw_dirty = true \
     }
 
+#define CONF(what, id, ia, oa, start, ...)                                                      \
+    {                                                                                           \
+        (what),                                                                                 \
+        {                                                                                       \
+            .format = (id), .ia_bits = (ia), .oa_bits = (oa), .start_level = (start), .live = { \
+                .bbm = 2,                                                                       \
+                .hw_af = true,                                                                  \
+                .hw_dirty = true,                                                               \
+                __VA_ARGS__                                                                     \
+            }                                                                                   \
+        }                                                                                       \
+    }
 const struct tp_conf tp_confs[] = {
     { "s2 ia48 level 0", { PT_ARM_S2_4K, 48, 48, 0, false, false, false, false, LIVE_ALL } },
     { "s2 ia40 level 0 fwb xnx", { PT_ARM_S2_4K, 40, 44, 0, true, true, false, false, LIVE_ALL } },
@@ -28,6 +40,31 @@ const struct tp_conf tp_confs[] = {
     { "s1 ia48 level 0", { PT_ARM_S1_4K, 48, 48, 0, false, false, false, false, LIVE_ALL } },
     { "s1 ia39 level 1", { PT_ARM_S1_4K, 39, 42, 1, false, false, true, false, LIVE_ALL } },
     { "s1 ia30 level 2", { PT_ARM_S1_4K, 30, 40, 2, false, false, false, false, LIVE_ALL } },
+    CONF("s2 contiguous", PT_ARM_S2_4K, 40, 40, 1, .contig = true),
+    CONF("s1 lpa2", PT_ARM_S1_4K, 52, 52, -1, .stalls = false),
+    CONF("s2 lpa2 contiguous", PT_ARM_S2_4K, 52, 52, 0, .contig = true),
+    CONF("s1 16K", PT_ARM_S1_16K, 48, 48, 0, .stalls = false),
+    CONF("s2 16K, 2 start tables, contiguous", PT_ARM_S2_16K, 48, 48, 1, .contig = true),
+    CONF("s2 16K lpa2", PT_ARM_S2_16K, 52, 52, 0, .stalls = false),
+    CONF("s1 64K lpa contiguous", PT_ARM_S1_64K, 52, 52, 1, .contig = true),
+    CONF("s2 64K, 4 start tables", PT_ARM_S2_64K, 44, 48, 2, .stalls = false),
+    CONF("x86 4 levels", PT_X86_64, 48, 52, 0, .stalls = false),
+    CONF("x86 5 levels", PT_X86_64, 57, 46, -1, .stalls = false),
+    CONF("ept 4 levels", PT_EPT, 48, 46, 0, .stalls = false),
+    CONF("ept 5 levels", PT_EPT, 57, 52, -1, .stalls = false),
+    CONF("vtd 3 levels", PT_VTD_SS, 39, 39, 1, .stalls = false),
+    CONF("vtd 4 levels", PT_VTD_SS, 48, 52, 0, .stalls = false),
+    CONF("vtd 5 levels", PT_VTD_SS, 57, 46, -1, .stalls = false),
+    CONF("amd mode 3, any size", PT_AMD_V1, 39, 52, 1, .contig = true),
+    CONF("amd mode 4", PT_AMD_V1, 48, 48, 0, .stalls = false),
+    CONF("amd mode 5, any size", PT_AMD_V1, 57, 52, -1, .contig = true),
+    CONF("amd mode 6", PT_AMD_V1, 63, 52, -2, .stalls = false),
+    CONF("sv39", PT_RISCV, 39, 56, 1, .stalls = false),
+    CONF("sv48 svnapot", PT_RISCV, 48, 56, 0, .contig = true),
+    CONF("sv57", PT_RISCV, 57, 46, -1, .stalls = false),
+    CONF("sv39x4", PT_RISCV_X4, 41, 46, 1, .stalls = false),
+    CONF("sv48x4 svnapot", PT_RISCV_X4, 50, 56, 0, .contig = true),
+    CONF("sv57x4", PT_RISCV_X4, 59, 56, -1, .stalls = false),
 };
 const unsigned tp_conf_count = sizeof(tp_confs) / sizeof(tp_confs[0]);
 
@@ -66,23 +103,91 @@ static void table_free(uint64_t pa, uint32_t pages)
     hosted_free(pa, pages);
 }
 
+static bool is_arm(const struct pt *pt)
+{
+    return pt->cfg.format <= PT_ARM_S2_64K;
+}
+
+static bool is_riscv(const struct pt *pt)
+{
+    return pt->cfg.format == PT_RISCV || pt->cfg.format == PT_RISCV_X4;
+}
+
+/* VT-d's second stage and AMD v1: neither memory types nor execution. */
+static bool is_io(const struct pt *pt)
+{
+    return pt->cfg.format == PT_VTD_SS || pt->cfg.format == PT_AMD_V1;
+}
+
+static bool is_stage1(const struct pt *pt)
+{
+    enum pt_format f = pt->cfg.format;
+
+    return f == PT_ARM_S1_4K || f == PT_ARM_S1_16K || f == PT_ARM_S1_64K || f == PT_X86_64 ||
+           f == PT_RISCV;
+}
+
 struct model_walk_cfg tp_walk_cfg(const struct pt *pt)
 {
-    return (struct model_walk_cfg){
-        .fmt = &model_arm,
-        .root = pt->root,
-        .mair = PT_ARM_MAIR,
-        .stage = pt->cfg.format == PT_ARM_S2_4K ? 2 : 1,
-        .ia_bits = pt->cfg.ia_bits,
-        .oa_bits = pt->cfg.oa_bits,
-        .start_level = pt->cfg.start_level,
-        .bbm = pt->cfg.live.bbm,
-        .ha = pt->cfg.live.hw_af,
-        .hd = pt->cfg.live.hw_dirty,
-        .two_priv = true,
-        .xnx = pt->cfg.xnx,
-        .fwb = pt->cfg.fwb,
+    static const struct model_format *const other[] = {
+        [PT_X86_64] = &model_x86,   [PT_EPT] = &model_ept,     [PT_VTD_SS] = &model_vtd2,
+        [PT_AMD_V1] = &model_amdv1, [PT_RISCV] = &model_riscv, [PT_RISCV_X4] = &model_riscv,
     };
+    const struct pt_config *c = &pt->cfg;
+    uint8_t granule = (uint8_t)__builtin_ctz(pt_table_bytes(c->format));
+    struct model_walk_cfg w = {
+        .fmt = is_arm(pt) ? &model_arm : other[c->format],
+        .root = pt->root,
+        .mair = is_arm(pt) ? PT_ARM_MAIR : PT_X86_PAT,
+        .stage = is_stage1(pt) ? 1 : 2,
+        .granule = granule,
+        .ds = granule != 16 && (c->oa_bits == 52 || c->ia_bits > 48) && is_arm(pt),
+        .ia_bits = c->ia_bits,
+        .oa_bits = c->oa_bits,
+        .start_level = c->start_level,
+        .bbm = c->live.bbm,
+        .ha = c->live.hw_af,
+        .hd = c->live.hw_dirty,
+        .two_priv = true,
+        .xnx = c->xnx,
+        .fwb = c->fwb,
+        .contig = c->live.contig,
+        .canonical = c->format == PT_RISCV,
+        .nx = true,
+        .page1g = true,
+        .page2m = true,
+        .snoop = c->snoop,
+        .multihit = c->live.exec_4k,
+        .svnapot = c->live.contig,
+        .svpbmt = true,
+    };
+
+    if (c->format == PT_AMD_V1) {
+        w.ia_bits = c->start_level == -2 ? 64 : (uint8_t)(12 + 9 * (4 - c->start_level));
+    }
+    return w;
+}
+
+uint32_t tp_table_pages(const struct tp *t)
+{
+    return (uint32_t)(pt_table_bytes(t->pt.cfg.format) / PAGE_SIZE);
+}
+
+enum model_memtype tp_memtype(const struct tp *t, uint32_t prot)
+{
+    const struct pt *pt = &t->pt;
+    bool intel = pt->cfg.format == PT_X86_64 || pt->cfg.format == PT_EPT;
+
+    if (is_io(pt)) {
+        return MODEL_MT_AS_S1;
+    }
+    if (prot & PT_DEVICE) {
+        return intel ? MODEL_MT_UC : MODEL_MT_DEVICE;
+    }
+    if (prot & PT_NC) {
+        return intel ? MODEL_MT_WC : MODEL_MT_NC;
+    }
+    return is_riscv(pt) ? MODEL_MT_AS_S1 : MODEL_MT_WB;
 }
 
 void tp_open(struct tp *t, const struct pt_config *cfg)
@@ -95,16 +200,20 @@ void tp_open(struct tp *t, const struct pt_config *cfg)
     assert_int_equal(pt_init(&t->pt, cfg, table_alloc((uint32_t)pages)), 0);
     assert_int_equal(t->pt.root_pages, pages);
     t->walk = tp_walk_cfg(&t->pt);
-    t->user = cfg->format == PT_ARM_S1_4K ? PT_USER : 0;
+    tp_assert(!t->walk.fmt->check(&t->walk), "model: %s\n", t->walk.fmt->check(&t->walk));
+    t->user = is_stage1(&t->pt) ? PT_USER : 0;
+    t->page = (uint64_t)1 << t->walk.fmt->shift(&t->walk, 3);
+    t->block = (uint64_t)1 << t->walk.fmt->shift(&t->walk, 2);
+    t->big = t->page == PAGE_SIZE ? (uint64_t)1 << t->walk.fmt->shift(&t->walk, 1) : 16 * t->block;
 }
 
 void tp_pool(struct tp *t, uint32_t n)
 {
     while (t->pool.count < n) {
-        pt_pool_push(&t->pool, table_alloc(1));
+        pt_pool_push(&t->pool, table_alloc(tp_table_pages(t)));
     }
     while (t->pool.count > n) {
-        table_free(pt_pool_pop(&t->pool), 1);
+        table_free(pt_pool_pop(&t->pool), tp_table_pages(t));
     }
     assert_true((t->pool.head == 0) == (n == 0));
 }
@@ -124,7 +233,7 @@ void tp_done(struct tp *t, struct pt_gather *g)
     pt_gather_done(&t->pt, g);
     assert_true(pt_gather_empty(g));
     while ((pa = pt_pool_pop(&g->freed)) != 0) {
-        table_free(pa, 1);
+        table_free(pa, tp_table_pages(t));
     }
     assert_int_equal(g->freed.count, 0);
 }
@@ -158,8 +267,8 @@ uint64_t tp_top(const struct tp *t)
 
 enum model_fault tp_walk(const struct tp *t, uint64_t ia, struct model_xlat *x)
 {
-    return model_walk(&t->walk, &tp_mem, ia, (struct model_access){ .what = MODEL_R, .peek = true },
-                      x);
+    return model_walk(&t->walk, &tp_mem, model_ia_extend(&t->walk, ia),
+                      (struct model_access){ .what = MODEL_R, .peek = true }, x);
 }
 
 unsigned tp_leaf_shift(const struct tp *t, uint64_t ia)
@@ -275,8 +384,11 @@ void tp_map_prot(struct tp_map *m, uint64_t ia, uint64_t last, uint32_t clear, u
 
 uint32_t tp_reported(const struct tp *t, uint32_t prot)
 {
-    if (t->pt.cfg.format == PT_ARM_S2_4K) {
+    if (!is_stage1(&t->pt)) {
         prot &= ~(uint32_t)PT_USER;
+    }
+    if (is_io(&t->pt)) {
+        prot &= ~(uint32_t)(PT_EXEC | PT_NC | PT_DEVICE);
     }
     if (!(prot & PT_WRITE)) {
         prot &= ~(uint32_t)PT_DIRTY;
@@ -313,48 +425,54 @@ static bool any_run(struct counts *c, uint64_t ia, uint64_t last)
     return run_at(c, ia) || (c->at < m->n && m->run[c->at].ia <= last);
 }
 
-/* The leaf against the oracle: the whole of it, in one run or several with equal contents. */
-static void audit_leaf(struct counts *c, const struct model_desc *d, uint8_t level, uint64_t ia)
+/* One entry of a leaf against the oracle: all it covers, in one run or several alike. */
+static void audit_entry(struct counts *c, const struct model_desc *d, int level, uint64_t ia)
 {
     const struct tp *t = c->t;
-    uint64_t last = ia + (((uint64_t)1 << d->shift) - 1);
-    bool dirty = false;
+    struct model_leaf leaf = model_leaf_of(&t->walk, d, ia, level);
+    uint64_t last = ia + (((uint64_t)1 << d->shift) - 1), pa = leaf.oa + (ia - leaf.ia);
+    bool dirty = false, clean = false, arm = t->walk.fmt == &model_arm;
 
-    tp_assert(!d->reserved && !d->address_size && !d->contig && !d->nt, "%s: bad leaf for %#lx\n",
-              model_verdict_name(MODEL_V_RESERVED_BITS), (unsigned long)ia);
+    tp_assert(!d->reserved && !d->address_size && !d->nt && (!d->contig || t->walk.contig),
+              "%s: bad leaf for %#lx\n", model_verdict_name(MODEL_V_RESERVED_BITS),
+              (unsigned long)ia);
     for (uint64_t at = ia; at <= last;) {
         const struct tp_run *r = run_at(c, at);
         uint32_t prot;
         uint8_t perms;
 
-        tp_assert(r, "%#lx is mapped (level %u), and must not be\n", (unsigned long)at, level);
+        tp_assert(r, "%#lx is mapped (level %d), and must not be\n", (unsigned long)at, level);
         prot = r->prot;
-        tp_assert(d->pa + (at - ia) == r->oa + (at - r->ia),
+        tp_assert(pa + (at - ia) == r->oa + (at - r->ia),
                   "wrong-output-address: %#lx goes to %#lx, not %#lx\n", (unsigned long)at,
-                  (unsigned long)(d->pa + (at - ia)), (unsigned long)(r->oa + (at - r->ia)));
+                  (unsigned long)(pa + (at - ia)), (unsigned long)(r->oa + (at - r->ia)));
         perms = (uint8_t)(((prot & PT_READ) ? MODEL_R : 0) | ((prot & PT_WRITE) ? MODEL_W : 0) |
-                          ((prot & PT_EXEC) ? MODEL_X : 0));
+                          ((prot & (is_io(&t->pt) ? PT_READ : PT_EXEC)) ? MODEL_X : 0));
         perms = (uint8_t)(perms << MODEL_USER_SHIFT);
         tp_assert((d->perms & (7 << MODEL_USER_SHIFT)) == perms,
                   "wrong-permissions: %#lx has %#x, not %#x\n", (unsigned long)at, d->perms, perms);
-        tp_assert(d->memtype == ((prot & PT_DEVICE) ? MODEL_MT_DEVICE
-                                 : (prot & PT_NC)   ? MODEL_MT_NC
-                                                    : MODEL_MT_WB),
-                  "wrong-attributes: %#lx has type %d\n", (unsigned long)at, d->memtype);
-        tp_assert((d->clean || d->dirty) == ((prot & PT_TRACK) != 0),
+        tp_assert(d->memtype == tp_memtype(t, prot), "wrong-attributes: %#lx has type %d\n",
+                  (unsigned long)at, d->memtype);
+        tp_assert(!arm || (d->clean || d->dirty) == ((prot & PT_TRACK) != 0),
                   "wrong-attributes: tracking of %#lx\n", (unsigned long)at);
-        dirty = dirty || ((prot & PT_TRACK) && (prot & PT_DIRTY));
-        tp_assert(t->walk.stage == 2 || d->global == !(prot & PT_USER),
+        dirty = dirty || ((prot & PT_DIRTY) && (!arm || (prot & PT_TRACK)));
+        clean = clean || (prot & (PT_WRITE | PT_DIRTY)) == PT_WRITE;
+        tp_assert(!arm || t->walk.stage == 2 || d->global == !(prot & PT_USER),
                   "wrong-attributes: nG of %#lx\n", (unsigned long)at);
         at = (r->last < last ? r->last : last) + 1;
     }
-    tp_assert(d->dirty == dirty, "dirty-bit-lost: %#lx is %s, must be %s\n", (unsigned long)ia,
+    tp_assert(d->dirty == dirty && d->clean == (clean && !dirty),
+              "dirty-bit-lost: %#lx is %s, must be %s\n", (unsigned long)ia,
               d->dirty ? "dirty" : "clean", dirty ? "dirty" : "clean");
+    tp_assert(leaf.shift == d->shift || !(d->clean || d->dirty) || !arm,
+              "a tracked leaf of several entries at %#lx\n", (unsigned long)ia);
+    c->leaves[level > 0 ? level : 0] += ia == leaf.ia;
 }
 
-static void audit_table(struct counts *c, uint64_t pa, uint64_t ia, uint8_t level, unsigned n)
+static void audit_table(struct counts *c, uint64_t pa, uint64_t ia, int level, unsigned n)
 {
-    uint8_t shift = model_arm.shift(&c->t->walk, level);
+    const struct model_format *fmt = c->t->walk.fmt;
+    uint8_t shift = fmt->shift(&c->t->walk, level);
 
     for (unsigned i = 0; i < n; i++, pa += 8) {
         uint64_t at = ia + ((uint64_t)i << shift);
@@ -363,21 +481,24 @@ static void audit_table(struct counts *c, uint64_t pa, uint64_t ia, uint8_t leve
         struct model_desc d;
 
         assert_true(ok);
-        model_arm.decode(&c->t->walk, level, raw, &d);
-        if (d.kind == MODEL_DESC_INVALID) {
-            tp_assert(raw == 0, "an invalid entry for %#lx is not zero\n", (unsigned long)at);
+        if (raw == 0) {
             tp_assert(!any_run(c, at, at + (((uint64_t)1 << shift) - 1)),
-                      "a hole at %#lx (level %u) that must be mapped\n", (unsigned long)at, level);
-        } else if (d.kind == MODEL_DESC_LEAF) {
-            c->leaves[level]++;
-            audit_leaf(c, &d, level, at);
+                      "a hole at %#lx (level %d) that must be mapped\n", (unsigned long)at, level);
+            continue;
+        }
+        fmt->decode(&c->t->walk, level, raw, &d);
+        tp_assert(d.kind != MODEL_DESC_INVALID, "an invalid entry for %#lx is not zero\n",
+                  (unsigned long)at);
+        if (d.kind == MODEL_DESC_LEAF) {
+            audit_entry(c, &d, level, at);
         } else {
             tp_assert(!d.reserved, "reserved bits in a table entry for %#lx\n", (unsigned long)at);
             tp_assert(model_phys_kind(&tp_phys, d.pa) == MODEL_PAGE_TABLE,
                       "data-page-parsed-as-table: %#lx for %#lx\n", (unsigned long)d.pa,
                       (unsigned long)at);
+            assert_int_equal(d.next_level, level + 1);
             c->tables++;
-            audit_table(c, d.pa, at, (uint8_t)(level + 1), 512);
+            audit_table(c, d.pa, at, level + 1, 1u << (model_table_shift(&c->t->walk) - 3));
         }
     }
 }
@@ -397,8 +518,8 @@ static void audit_next(const struct tp *t)
             assert_non_null(r);
             assert_int_equal(leaf.oa, r->oa + (leaf.ia - r->ia));
             assert_int_equal(leaf.prot & ~(uint32_t)PT_DIRTY, r->prot & ~(uint32_t)PT_DIRTY);
-            assert_int_equal(leaf.last - leaf.ia,
-                             ((uint64_t)1 << model_arm.shift(&t->walk, (uint8_t)leaf.level)) - 1);
+            assert_int_equal(leaf.last - leaf.ia, ((uint64_t)1 << leaf.shift) - 1);
+            assert_int_equal(leaf.shift, tp_leaf_shift(t, leaf.ia));
         } else {
             assert_false(any_run(&c, leaf.ia, leaf.last));
             assert_int_equal(leaf.prot, 0);
@@ -415,14 +536,15 @@ void tp_audit(const struct tp *t)
     struct pt_table_iter it = { 0 };
     uint64_t pa, pages = 0;
 
-    audit_table(&c, t->pt.root, 0, (uint8_t)t->pt.cfg.start_level, model_root_entries(&t->walk));
+    audit_table(&c, t->pt.root, 0, t->pt.cfg.start_level, model_root_entries(&t->walk));
     for (unsigned l = 0; l < 4; l++) {
         tp_assert(c.leaves[l] == n.leaves[l], "level %u has %lu leaves, counted %lu\n", l,
                   (unsigned long)c.leaves[l], (unsigned long)n.leaves[l]);
     }
     tp_assert(c.tables == n.tables, "%lu tables, counted %lu\n", (unsigned long)c.tables,
               (unsigned long)n.tables);
-    tp_assert(hosted_live() == t->live0 + t->pt.root_pages + c.tables + t->pool.count,
+    tp_assert(hosted_live() ==
+                  t->live0 + t->pt.root_pages + (c.tables + t->pool.count) * tp_table_pages(t),
               "%lu pages allocated: a table page leaked\n", (unsigned long)hosted_live());
     while (pt_next_table(&t->pt, &it, &pa)) {
         assert_int_equal(model_phys_kind(&tp_phys, pa), MODEL_PAGE_TABLE);
@@ -433,27 +555,32 @@ void tp_audit(const struct tp *t)
     audit_next(t);
 }
 
+/* One table page, or one 4 KiB page of the start tables. */
+static void snap_page(struct tp_snap *s, uint64_t pa, size_t bytes)
+{
+    s->words[s->n++] = pa;
+    memcpy(&s->words[s->n], port_va(pa), bytes);
+    s->n += bytes / 8;
+}
+
 void tp_snap(const struct tp *t, struct tp_snap *s)
 {
     struct pt_table_iter it = { 0 };
+    size_t unit = pt_table_bytes(t->pt.cfg.format);
     uint64_t pa, tables;
 
     *s = (struct tp_snap){ .pt = t->pt, .pool = t->pool, .count = tp_count(&t->pt) };
-    tables = t->pt.root_pages + s->count.tables + t->pool.count;
-    s->words = malloc(tables * (PAGE_SIZE + 8));
+    tables = s->count.tables + t->pool.count;
+    s->words = malloc(tables * (unit + 8) + t->pt.root_pages * (PAGE_SIZE + 8));
     assert_non_null(s->words);
-    while (pt_next_table(&t->pt, &it, &pa)) {
-        s->words[s->n++] = pa;
-        memcpy(&s->words[s->n], port_va(pa), PAGE_SIZE);
-        s->n += 512;
+    for (unsigned i = 0; pt_next_table(&t->pt, &it, &pa); i++) {
+        snap_page(s, pa, i < t->pt.root_pages ? PAGE_SIZE : unit);
     }
     /* Pool pages: the chain and that they are still zero. */
     for (pa = t->pool.head; pa != 0; pa = *(const uint64_t *)port_va(pa)) {
-        s->words[s->n++] = pa;
-        memcpy(&s->words[s->n], port_va(pa), PAGE_SIZE);
-        s->n += 512;
+        snap_page(s, pa, unit);
     }
-    assert_int_equal(s->n, tables * 513);
+    assert_int_equal(s->n, tables * (unit / 8 + 1) + t->pt.root_pages * (PAGE_SIZE / 8 + 1));
 }
 
 void tp_assert_same(const struct tp *t, struct tp_snap *s)

@@ -22,13 +22,16 @@
 #include "tenon/errno.h"
 #include "tenon/port.h"
 #include "tenon/pt.h"
+#include "tenon/pt_more.h"
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
 #define RW  (PT_READ | PT_WRITE)
 
-/* Both formats, all start levels, concatenated and short start tables. */
+/* Every format, start levels, concatenated and short start tables, leaves of several entries. The
+ * first TP_ARM_4K are Arm with a 4K granule. */
+#define TP_ARM_4K 12u
 struct tp_conf {
     const char *name;
     struct pt_config cfg;
@@ -51,8 +54,9 @@ struct tp {
     struct pt_pool pool;
     struct tp_map map;
     struct model_walk_cfg walk;
-    uint64_t live0; /* pages allocated before this tree */
-    uint32_t user;  /* PT_USER for stage 1, 0 for stage 2: goes into every prot */
+    uint64_t live0;            /* pages allocated before this tree */
+    uint32_t user;             /* PT_USER for stage 1, 0 for stage 2: goes into every prot */
+    uint64_t page, block, big; /* the smallest leaf, the next, and a size with many of these */
 };
 
 /* The model's memory over the whole arena; tables are tagged there. */
@@ -103,6 +107,10 @@ void tp_map_del(struct tp_map *m, uint64_t ia, uint64_t last);
 const struct tp_run *tp_map_at(const struct tp_map *m, uint64_t ia); /* NULL: hole */
 /* Calls for every run in the range with its ends clipped: prot = (prot & ~clear) | set. */
 void tp_map_prot(struct tp_map *m, uint64_t ia, uint64_t last, uint32_t clear, uint32_t set);
+/* 4 KiB pages of one table page. */
+uint32_t tp_table_pages(const struct tp *t);
+/* What the model says of memory types and rights of a leaf with this (reported) prot. */
+enum model_memtype tp_memtype(const struct tp *t, uint32_t prot);
 /* What pt_lookup reports for pages mapped with `prot`. */
 uint32_t tp_reported(const struct tp *t, uint32_t prot);
 

@@ -20,7 +20,7 @@ static const struct {
 static void each(unsigned steps, void (*test)(struct lab *l, uint64_t base))
 {
     for (unsigned n = 0; n < TP_STEPS(steps * AGENTS); n++) {
-        const struct tp_conf *conf = &tp_confs[n * 5 % tp_conf_count];
+        const struct tp_conf *conf = &tp_confs[n * 5 % TP_ARM_4K];
         struct lab l;
 
         if (conf->cfg.ia_bits < 34 || conf->cfg.start_level == 2) {

@@ -25,6 +25,8 @@ uint64_t port_pa(const void *va);
  * so that a test port can log it as (old, new), judge it, and run a walker between any two. They
  * are inline, in the port's own header "port_pte.h" on the include path:
  *
+ *   uint64_t *port_table(uint64_t pa);
+ *     As port_va(), for a table page.
  *   uint64_t port_pte_load(const uint64_t *e);
  *   void port_pte_store(uint64_t *e, uint64_t v);
  *     Single-copy atomic, 8-byte aligned; a load orders what is read through the entry after it, a

@@ -11,10 +11,12 @@
  * Input addresses are the `ia_bits` low bits: where hardware wants a sign extension (x86-64, RISC-V
  * Sv39..57) it is left off here.
  *
- * Concurrency: hardware walkers may read the tables at any time. Calls that change one `struct pt`
- * are serialised by its owner (the space's lock), except pt_map_leaf(), which may run beside other
- * pt_map_leaf() and pt_lookup() calls. Lookups take no lock; a table page handed back in a gather
- * must not be reused until the gather's invalidation completed and no lookup is inside.
+ * Concurrency: hardware walkers may read the tables at any time. Without any lock, beside each
+ * other: pt_lookup() and the other calls with a const tree; pt_map(), pt_map_list(), pt_map_at(),
+ * pt_break() and pt_unmap() of disjoint ranges (with no leaf in two of them); pt_map_leaf() of any.
+ * All other calls that change a tree are serialised by its owner against each other and against the
+ * ones just named, lookups apart. A table page handed back in a gather must not be reused until the
+ * gather's invalidation completed and no lookup or other call that began before is inside.
  *
  * Memory: the engine never allocates. Calls that may need table pages take them from a `pt_pool`
  * that the caller filled beforehand (pt_need() says how many); left-over pages stay in the pool.
@@ -32,19 +34,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/*
+ * Arm VMSAv8-64 stage 1 (EL2's own regime, SMMU context descriptors) and stage 2 (with concatenated
+ * start tables), by granule; x86-64 of 4 or 5 levels (CPU, AMD nested paging, VT-d first stage); EPT
+ * of 4 or 5 levels; VT-d second stage of 3 to 5 levels; AMD IOMMU host tables of 1 to 6 levels (see
+ * pt_grow()); RISC-V Sv39, Sv48, Sv57; their x4 forms, with a start table of 16 KiB.
+ */
 enum pt_format {
-    PT_ARM_S1_4K, /* VMSAv8-64 stage 1: EL2's own regime, SMMU stage 1 (CD) */
-    PT_ARM_S2_4K, /* VMSAv8-64 stage 2, with concatenated start tables */
+    PT_ARM_S1_4K,
+    PT_ARM_S2_4K,
     PT_ARM_S1_16K,
     PT_ARM_S2_16K,
     PT_ARM_S1_64K,
     PT_ARM_S2_64K,
-    PT_X86_64,   /* 4 or 5 levels: CPU, AMD nested paging, VT-d first stage */
-    PT_EPT,      /* 4 or 5 levels */
-    PT_VTD_SS,   /* VT-d second stage, 3 to 5 levels */
-    PT_AMD_V1,   /* AMD IOMMU host tables, 1 to 6 levels, see pt_grow() */
-    PT_RISCV,    /* Sv39, Sv48, Sv57: CPU, IOMMU first stage */
-    PT_RISCV_X4, /* Sv39x4, Sv48x4, Sv57x4: second stage, a start table of 16 KiB */
+    PT_X86_64,
+    PT_EPT,
+    PT_VTD_SS,
+    PT_AMD_V1,
+    PT_RISCV,
+    PT_RISCV_X4
 };
 
 /* Rights and memory type of a mapping. What a format cannot say is -EINVAL (x86-64 and stage 1: not
@@ -111,6 +119,10 @@ struct pt {
     struct pt_config cfg;
     uint64_t root;       /* pa of the start table(s), naturally aligned to their whole size */
     uint32_t root_pages; /* in units of 4 KiB */
+    /* The engine's own: */
+    uint64_t top;   /* root and its height in one word */
+    uint8_t leaf_h; /* height of the tallest leaf */
+    bool wide;      /* 52-bit form of Arm's entries */
 };
 
 /* A stack of zeroed, unlinked table pages (of pt_table_bytes() each, naturally aligned). */
@@ -143,6 +155,7 @@ struct pt_gather {
     bool all;
     bool dirty; /* a tracked leaf that was broken or made read-only was dirty: the range's owner
                    must log it as dirty, the entry no longer says so */
+    bool root;  /* pt_grow changed the start table */
     bool more;  /* pt_merge stopped early, see there */
     uint8_t held_n;
     uint64_t held[PT_GATHER_HELD]; /* tables that pt_merge replaced: pa | height. Walkers may still
@@ -183,7 +196,8 @@ int pt_need_map(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
 /*
  * Map [ia, ia+len) to oa onwards with the largest legal leaves (`max_level_size` caps them: a
  * power of two, at least a page, or 0 for no cap). Page-aligned, len > 0.
- * -EINVAL alignment/len/prot; -ERANGE outside ia_bits/oa_bits (wrapping too); -EEXIST something is
+ * -EINVAL alignment/len/prot; -ERANGE outside ia_bits/oa_bits (wrapping too; AMD v1: beyond what the
+ * start table reaches, see pt_grow); -EEXIST something is
  * mapped in the range; -ENOMEM pool too small; -EOPNOTSUPP PT_TRACK without hardware for it. An
  * existing *empty* lower table is reused, and never replaced by a leaf here (that is pt_merge's
  * business). Needs no invalidation (invalid -> valid).
@@ -206,7 +220,8 @@ int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len);
  * Make leaf boundaries at ia and ia+len: each leaf that crosses one is replaced by a filled table
  * of the same attributes, dirty state and output addresses, in one compare-exchange per level
  * (largest leaves kept on both sides). No other address is ever non-present. The gather gets the
- * old leaves, with their level. -EOPNOTSUPP as pt_cut_check; -ENOMEM; -EINVAL; -ERANGE.
+ * old leaves, with their level. A leaf of several entries that a boundary crosses becomes leaves of
+ * one entry all over. -EOPNOTSUPP as pt_cut_check; -ENOMEM; -EINVAL; -ERANGE.
  */
 int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struct pt_gather *g);
 
@@ -217,9 +232,14 @@ int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struc
  */
 int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
 
-/* pt_break plus freeing lower tables in the range that are empty now (also those that were before):
- * the plain unmap of what is not coming back. Same errors; never allocates. */
+/* pt_break plus freeing the lower tables that lie wholly in the range (only those: so nobody who maps
+ * beside it meets a table that vanishes). The plain unmap of what is not coming back. Same errors;
+ * never allocates. */
 int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
+
+/* Frees the lower tables that touch the range and are empty, whoever emptied them: for an owner that
+ * has the tree to itself at the moment. -EINVAL, -ERANGE. */
+int pt_trim(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g);
 
 /* Change rights of every leaf in the range (ends on leaf boundaries, -EINVAL otherwise), by
  * compare-exchange, no dirty bit lost. prot without PT_TRACK makes leaves plain; with it, plain
@@ -254,11 +274,13 @@ int pt_lookup(const struct pt *pt, uint64_t ia, struct pt_leaf *leaf); /* -ERANG
 /* Visitor without callbacks: the leaf or hole at *ia, then *ia moves past it. False at `last`.
  *   for (uint64_t ia = 0; pt_next(pt, &ia, last, &leaf);) ... */
 bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *leaf);
-/* Visits table pages (root pages first): for audits. State is kept in *it (zeroed at first). */
+/* Visits table pages (root pages first, in steps of 4 KiB): for audits. State is kept in *it (zeroed
+ * at first); no table may be freed meanwhile. */
 struct pt_table_iter {
-    uint64_t ia;
-    int8_t level;
-    bool started, done;
+    const uint64_t *table[6];
+    uint32_t index[6];
+    int8_t level; /* of the table just visited, root pages apart */
+    bool started;
 };
 bool pt_next_table(const struct pt *pt, struct pt_table_iter *it, uint64_t *table_pa);
 
@@ -284,11 +306,14 @@ int pt_age(struct pt *pt, uint64_t ia, uint64_t len, bool *young, struct pt_gath
 /* All tables below the root to g->freed, root entries cleared; g->all set. Cannot fail. */
 void pt_clear(struct pt *pt, struct pt_gather *g);
 
-/* Hardware's view: register fields for a walker that is to use this tree. */
+/* Hardware's view: register fields for a walker that is to use this tree (4K granule, not the 52-bit
+ * form). */
 uint64_t pt_arm_vtcr(const struct pt *pt); /* VTCR_EL2 (DDI0487 D23.2.206) without HA/HD */
 uint32_t pt_arm_ste_s2vtcr(
     const struct pt *pt);                     /* STE.S2T0SZ..S2PS, bits [178:160] (IHI0070 5.2) */
 uint64_t pt_arm_tcr_el2(const struct pt *pt); /* TCR_EL2 for the EL2 regime (E2H=0) */
+/* What the page attribute table of an x86-64 walker must be: 0 WB, 1 WC, 2 UC-, 3 UC, and again. */
+#define PT_X86_PAT 0x0007010600070106ull
 #define PT_ARM_MAIR \
     0x000000000004ff44ull /* AttrIndx 0 Normal-NC 0x44, 1 Normal-WB 0xff, 2 Device-nGnRE 0x04 */
 

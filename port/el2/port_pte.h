@@ -6,6 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+static inline uint64_t *port_table(uint64_t pa)
+{
+    return (uint64_t *)pa;
+}
+
 static inline uint64_t port_pte_load(const uint64_t *e)
 {
     return __atomic_load_n(e, __ATOMIC_ACQUIRE);

@@ -24,7 +24,7 @@
 #define HOSTED_TSAN 0
 #endif
 
-static unsigned char *arena;
+unsigned char *hosted_arena_va;
 const struct hosted_hook *hosted_hook_now;
 static bool quiet;
 static bool vector = true;
@@ -38,12 +38,12 @@ __attribute__((constructor)) static void arena_map(void)
         perror("hosted arena");
         abort();
     }
-    arena = p;
+    hosted_arena_va = p;
 }
 
 int hosted_arena_share(void)
 {
-    void *p = mmap(arena, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+    void *p = mmap(hosted_arena_va, HOSTED_SIZE, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     return p == MAP_FAILED ? -errno : 0;
@@ -51,21 +51,23 @@ int hosted_arena_share(void)
 
 void *hosted_arena(void)
 {
-    return arena;
+    return hosted_arena_va;
+}
+
+void hosted_no_memory(uint64_t pa)
+{
+    fprintf(stderr, "port_va: %#llx is no memory\n", (unsigned long long)pa);
+    abort();
 }
 
 void *port_va(uint64_t pa)
 {
-    if (__builtin_expect(pa - HOSTED_BASE >= HOSTED_SIZE, 0)) {
-        fprintf(stderr, "port_va: %#llx is no memory\n", (unsigned long long)pa);
-        abort();
-    }
-    return arena + (pa - HOSTED_BASE);
+    return port_table(pa);
 }
 
 uint64_t port_pa(const void *va)
 {
-    uint64_t off = (uint64_t)((const unsigned char *)va - arena);
+    uint64_t off = (uint64_t)((const unsigned char *)va - hosted_arena_va);
 
     if (__builtin_expect(off >= HOSTED_SIZE, 0)) {
         fprintf(stderr, "port_pa: %p is outside the arena\n", va);

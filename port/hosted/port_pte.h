@@ -9,9 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hosted.h"
 #include "tenon/port.h"
 
-struct hosted_hook;
+extern unsigned char *hosted_arena_va;
+_Noreturn void hosted_no_memory(uint64_t pa);
 extern const struct hosted_hook *hosted_hook_now;
 void hosted_pte_store(uint64_t *e, uint64_t v);
 bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v);
@@ -19,6 +21,14 @@ void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
 uint64_t hosted_pte_or(const uint64_t *e, unsigned n);
 
 #define HOSTED_HOOKED __builtin_expect(__atomic_load_n(&hosted_hook_now, __ATOMIC_RELAXED) != 0, 0)
+
+static inline uint64_t *port_table(uint64_t pa)
+{
+    if (__builtin_expect(pa - HOSTED_BASE >= HOSTED_SIZE, 0)) {
+        hosted_no_memory(pa);
+    }
+    return (uint64_t *)(void *)(hosted_arena_va + (pa - HOSTED_BASE));
+}
 
 /* Acquire stands for the address dependency from a table entry to the table's contents. */
 static inline uint64_t port_pte_load(const uint64_t *e)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Register fields of a walker that is to use an Arm tree. */
 #include "arm.h"
-#include "tenon/pt.h"
 
 /* Walk attributes: inner shareable, write-back write-allocate both ways; for a walker that does not
  * snoop, non-cacheable. IRGN0[9:8], ORGN0[11:10], SH0[13:12] in all three registers. */
@@ -20,15 +19,15 @@ static uint32_t walk_fields(const struct pt *pt)
 uint32_t pt_arm_ste_s2vtcr(const struct pt *pt)
 {
     /* SL0[7:6] for 4K: 0 starts at level 2, 1 at level 1, 2 at level 0. */
-    return walk_fields(pt) | (2u - (uint32_t)pt->cfg.start_level) << 6;
+    return walk_fields(pt) | (uint32_t)(2 - pt->cfg.start_level) << 6;
 }
 
 uint64_t pt_arm_vtcr(const struct pt *pt)
 {
-    return pt_arm_ste_s2vtcr(pt) | (uint64_t)1 << 31; /* RES1 */
+    return pt_arm_ste_s2vtcr(pt) | FMT_BIT(31); /* RES1 */
 }
 
 uint64_t pt_arm_tcr_el2(const struct pt *pt)
 {
-    return walk_fields(pt) | (uint64_t)1 << 31 | (uint64_t)1 << 23; /* RES1 */
+    return walk_fields(pt) | FMT_BIT(31) | FMT_BIT(23); /* RES1 */
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Arm stage 1, 4K granule: bits and rules. DDI0487 D8.3.2 (stage 1 attribute fields). Two regimes
+ * Arm stage 1: bits and rules. DDI0487 D8.3.2 (stage 1 attribute fields). Two regimes
  * share it: with PT_USER a two-privilege regime (an SMMU's NS-EL1 context descriptor: EL0 may use
  * it, nG = 1, so that entries belong to the ASID); without PT_USER EL2's own (E2H = 0), where AP[1]
  * is RES1 and nG and PXN are RES0 (D8.4.1).
@@ -9,7 +9,6 @@
 #define PT_FMT_ARM_S1_H
 
 #include "arm.h"
-#include "fmt.h"
 
 /* AttrIndx, bits [4:2]: the entries of PT_ARM_MAIR. */
 #define S1_ATTR     ((uint64_t)7 << 2)
@@ -17,42 +16,27 @@
 #define S1_ATTR_WB  ((uint64_t)1 << 2)
 #define S1_ATTR_DEV ((uint64_t)2 << 2)
 /* AP[2:1], bits [7:6] (D8.4.1). */
-#define S1_AP1    ((uint64_t)1 << 6)
-#define S1_RDONLY ((uint64_t)1 << 7)
-#define S1_NG     ((uint64_t)1 << 11)
-#define S1_PXN    ((uint64_t)1 << 53)
+#define S1_AP1    FMT_BIT(6)
+#define S1_RDONLY FMT_BIT(7)
+#define S1_NG     FMT_BIT(11)
+#define S1_PXN    FMT_BIT(53)
 
-static const struct pt_fmt pt_fmt_arm_s1 = {
-    .id = PT_ARM_S1_4K,
-    .last_level = 3,
-    .index_bits = 9,
-    .shift = { 39, 30, 21, 12 },
-    .leaf_levels = 1u << 1 | 1u << 2 | 1u << 3,
-    .resize_bbm = ARM_RESIZE_BBM,
-    .present = ARM_VALID,
-    .block_mask = ARM_TYPE,
-    .block_value = 0,
-    .page_bits = ARM_PAGE,
-    .block_bits = ARM_BLOCK,
-    .table_bits = ARM_TABLE,
-    .oa_mask = ARM_OA,
-    .accessed = ARM_AF,
-    .track = ARM_DBM,
-    .write_mask = S1_RDONLY,
-    .write_value = 0, /* writable-clean is DBM = 1, AP[2] = 1 (D8.5.2) */
-    .rights = S1_RDONLY | ARM_XN | ARM_DBM,
-};
+#define S1_COMMON                                                                                \
+    .write_mask = S1_RDONLY, .write_value = 0, /* writable-clean: DBM = 1, AP[2] = 1 (D8.5.2) */ \
+        .rights = S1_RDONLY | ARM_XN | ARM_DBM
 
-static FMT_INLINE bool arm_s1_prot_ok(uint32_t prot)
-{
-    return (prot & PT_READ) != 0; /* no encoding for an unreadable page */
-}
+static const struct pt_fmt pt_fmt_arm_s1_4k = { .id = PT_ARM_S1_4K, ARM_4K, S1_COMMON };
 
-static FMT_INLINE uint64_t arm_s1_attr(const struct pt_config *cfg, uint32_t prot)
+#define arm_s1_root arm_root
+
+static FMT_INLINE uint64_t arm_s1_attr(const struct pt *pt, uint32_t prot)
 {
     uint64_t a = ARM_AF | S1_AP1;
 
-    (void)cfg;
+    (void)pt;
+    if (!(prot & PT_READ)) {
+        return 0; /* no encoding for an unreadable page */
+    }
     if (prot & PT_DEVICE) {
         a |= S1_ATTR_DEV;
     } else if (prot & PT_NC) {
@@ -74,11 +58,11 @@ static FMT_INLINE uint64_t arm_s1_attr(const struct pt_config *cfg, uint32_t pro
     return a;
 }
 
-static FMT_INLINE uint32_t arm_s1_prot(const struct pt_config *cfg, uint64_t e)
+static FMT_INLINE uint32_t arm_s1_prot(const struct pt *pt, uint64_t e)
 {
     uint32_t prot = PT_READ;
 
-    (void)cfg;
+    (void)pt;
     if ((e & S1_ATTR) == S1_ATTR_DEV) {
         prot |= PT_DEVICE;
     } else if ((e & S1_ATTR) == S1_ATTR_NC) {
