@@ -2,14 +2,42 @@
 /* Mapping: invalid entries become valid. Prepare looks and counts, commit cannot fail. */
 #include "map.h"
 
+/* The commonest call, one page in a table that is there. 1: it is not so simple, or refused. */
+static FMT_INLINE int map_page(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t oa,
+                               uint32_t prot)
+{
+    uint64_t size = hgt_size(f, 0), attr;
+    struct pt_walk w;
+
+    if ((oa & (size - 1)) != 0 || oa >> pt->cfg.oa_bits != 0 || range_check(f, pt, ia, size) != 0 ||
+        prot_check(f, pt, prot, &attr) != 0) {
+        return 1;
+    }
+    walk(f, pt, ia, &w);
+    if (w.h != 0) {
+        return 1;
+    }
+    if (ent_present(f, w.v)) {
+        return -EEXIST;
+    }
+    port_pte_store(w.e, ent_of_oa(f, pt, oa) | attr | ent_leaf_bits(f, 0));
+    clean(pt, w.e, 1);
+    port_publish();
+    return 0;
+}
+
 static FMT_INLINE int map(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t oa,
                           uint64_t len, uint32_t prot, uint64_t cap, struct pt_pool *pool)
 {
     struct map_job job = { .ia = ia, .last = ia + (len - 1), .delta = oa - ia, .cap = cap };
     struct pt_walk w;
-    int ret = job_check(f, pt, oa, len, &job);
-    int err = prot_check(f, pt, prot, &job.attr);
+    int ret, err;
 
+    if (len == hgt_size(f, 0) && cap == 0 && (ret = map_page(f, pt, ia, oa, prot)) <= 0) {
+        return ret;
+    }
+    ret = job_check(f, pt, oa, len, &job);
+    err = prot_check(f, pt, prot, &job.attr);
     if (ret != 0 || err != 0) {
         return ret != 0 ? ret : err;
     }

@@ -119,6 +119,10 @@ static FMT_INLINE int remove(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
         (void)clear_run(f, pt, w.e, 0, ia, (unsigned)(len >> f->page_shift), g);
         return 0;
     }
+    if (w.h != 0 && ent_present(f, w.v) && len == hgt_size(f, w.h)) {
+        (void)clear_run(f, pt, w.e, w.h, ia, 1, g); /* one block: it begins at ia, or crossed it */
+        return 0;
+    }
     if (tables && pt->cfg.live.hw_dirty) {
         (void)clear_range(f, pt, ia, last, false, g); /* leaf by leaf: no dirty state is missed */
     }

@@ -520,7 +520,9 @@ static void audit_next(const struct tp *t)
             assert_int_equal(leaf.prot & ~(uint32_t)PT_DIRTY, r->prot & ~(uint32_t)PT_DIRTY);
             assert_int_equal(leaf.last - leaf.ia, ((uint64_t)1 << leaf.shift) - 1);
             assert_int_equal(leaf.shift, tp_leaf_shift(t, leaf.ia));
+            assert_int_equal(pt_translate(&t->pt, leaf.last), leaf.oa + (leaf.last - leaf.ia));
         } else {
+            assert_int_equal(pt_translate(&t->pt, leaf.ia), PT_NO_OA);
             assert_false(any_run(&c, leaf.ia, leaf.last));
             assert_int_equal(leaf.prot, 0);
         }

@@ -221,6 +221,10 @@ static void ends_of_space(struct tp *t)
     assert_true(leaf.present && leaf.last == top - 1 && leaf.oa == 0);
     assert_int_equal(pt_lookup(&t->pt, top, &leaf), -ERANGE);
     assert_int_equal(pt_lookup(&t->pt, ~(uint64_t)0, &leaf), -ERANGE);
+    assert_int_equal(pt_translate(&t->pt, top - 1), PAGE_SIZE - 1);
+    assert_int_equal(pt_translate(&t->pt, top), PT_NO_OA);
+    assert_int_equal(pt_translate(&t->pt, ~(uint64_t)0), PT_NO_OA);
+    assert_int_equal(pt_translate(&t->pt, top - PAGE_SIZE - 1), PT_NO_OA);
     unmap_ok(t, top - 4 * MIB, 4 * MIB);
     map_ok(t, top - 4 * MIB, oa_top - 4 * MIB, 4 * MIB, RW, 0);
     assert_int_equal(tp_count(&t->pt).leaves[2], 2);

@@ -182,9 +182,9 @@ static inline uint64_t subject_unmap(void *t, uint64_t ia, uint64_t len)
 static inline uint64_t subject_translate(void *t, uint64_t ia)
 {
     struct ours *o = t;
-    struct pt_leaf leaf;
+    uint64_t oa = pt_translate(&o->pt, ia);
 
-    return pt_lookup(&o->pt, ia, &leaf) == 0 && leaf.present ? leaf.oa + (ia - leaf.ia) : 0;
+    return oa == PT_NO_OA ? 0 : oa;
 }
 
 static inline int subject_dirty(void *t, uint64_t ia, uint64_t len, uint64_t *bitmap)

@@ -276,6 +276,7 @@ int main(int argc, char **argv)
         fputs(help, stderr);
         return 2;
     }
+    ours_register();
     for (struct store *s = stores; s && n < STORES; s = s->next) {
         runs[n++].s = s;
     }

@@ -30,6 +30,7 @@ struct store {
 
 extern struct store *stores;
 void store_register(struct store *s);
+void ours_register(void); /* ours.c */
 
 #endif
 

@@ -271,6 +271,9 @@ struct pt_leaf {
     uint64_t oa; /* first oa of the leaf */
 };
 int pt_lookup(const struct pt *pt, uint64_t ia, struct pt_leaf *leaf); /* -ERANGE or 0 */
+/* Only the output address for ia; PT_NO_OA for a hole, and where the tree does not reach. */
+#define PT_NO_OA (~(uint64_t)0)
+uint64_t pt_translate(const struct pt *pt, uint64_t ia);
 /* Visitor without callbacks: the leaf or hole at *ia, then *ia moves past it. False at `last`.
  *   for (uint64_t ia = 0; pt_next(pt, &ia, last, &leaf);) ... */
 bool pt_next(const struct pt *pt, uint64_t *ia, uint64_t last, struct pt_leaf *leaf);

@@ -129,46 +129,141 @@ bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
 
 #if defined(__x86_64__) && !HOSTED_TSAN
 /*
- * Each 8-byte lane of an aligned vector store is stored whole on every x86-64 processor, which is
- * all that port_pte_fill promises.
+ * Each 8-byte lane of an aligned vector load or store is done whole on every x86-64 processor, which
+ * is all that is promised of entries. `e` is aligned to the vector.
  */
-typedef uint64_t vec __attribute__((vector_size(32), may_alias));
+typedef uint64_t vec4 __attribute__((vector_size(32), may_alias));
+typedef uint64_t vec8 __attribute__((vector_size(64), may_alias));
 
-__attribute__((target("avx2"))) static unsigned fill_vector(uint64_t *e, uint64_t first,
-                                                            uint64_t step, unsigned n)
+__attribute__((target("avx2"))) static unsigned fill_avx2(uint64_t *e, uint64_t first,
+                                                          uint64_t step, unsigned n)
 {
-    vec v = { first, first + step, first + 2 * step, first + 3 * step };
+    vec4 v = { first, first + step, first + 2 * step, first + 3 * step };
     const uint64_t step4 = 4 * step;
     unsigned i = 0;
 
     for (; i + 4 <= n; i += 4) {
-        *(volatile vec *)(e + i) = v;
+        *(volatile vec4 *)(e + i) = v;
         v += step4;
     }
     return i;
 }
 
-static bool have_avx2(void)
+__attribute__((target("avx512f"))) static unsigned fill_avx512(uint64_t *e, uint64_t first,
+                                                               uint64_t step, unsigned n)
 {
-    return __builtin_cpu_supports("avx2") != 0;
+    vec8 v = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    const uint64_t step8 = 8 * step;
+    unsigned i = 0;
+
+    v = v * step + first;
+    for (; i + 8 <= n; i += 8) {
+        *(volatile vec8 *)(e + i) = v;
+        v += step8;
+    }
+    return i;
+}
+
+__attribute__((target("avx2"))) static unsigned or_avx2(const uint64_t *e, unsigned n,
+                                                        uint64_t *any)
+{
+    vec4 a = { 0 }, b = { 0 };
+    unsigned i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        a |= *(const volatile vec4 *)(e + i);
+        b |= *(const volatile vec4 *)(e + i + 4);
+    }
+    a |= b;
+    *any = a[0] | a[1] | a[2] | a[3];
+    return i;
+}
+
+__attribute__((target("avx512f"))) static unsigned or_avx512(const uint64_t *e, unsigned n,
+                                                             uint64_t *any)
+{
+    vec8 a = { 0 }, b = { 0 };
+    unsigned i = 0;
+
+    for (; i + 16 <= n; i += 16) {
+        a |= *(const volatile vec8 *)(e + i);
+        b |= *(const volatile vec8 *)(e + i + 8);
+    }
+    a |= b;
+    *any = a[0] | a[1] | a[2] | a[3] | a[4] | a[5] | a[6] | a[7];
+    return i;
+}
+
+/* Bytes of the vectors to use: 0, 32 or 64. */
+static unsigned vector_bytes(void)
+{
+    if (!vector) {
+        return 0;
+    }
+    return __builtin_cpu_supports("avx512f") ? 64 : __builtin_cpu_supports("avx2") ? 32 : 0;
+}
+
+static unsigned fill_vector(uint64_t *e, uint64_t first, uint64_t step, unsigned n, unsigned bytes)
+{
+    return bytes == 64 ? fill_avx512(e, first, step, n) : fill_avx2(e, first, step, n);
+}
+
+static unsigned or_vector(const uint64_t *e, unsigned n, unsigned bytes, uint64_t *any)
+{
+    return bytes == 64 ? or_avx512(e, n, any) : or_avx2(e, n, any);
 }
 #else
-static unsigned fill_vector(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+static unsigned vector_bytes(void)
 {
-    (void)e, (void)first, (void)step, (void)n;
+    (void)vector;
     return 0;
 }
 
-static bool have_avx2(void)
+static unsigned fill_vector(uint64_t *e, uint64_t first, uint64_t step, unsigned n, unsigned bytes)
 {
-    return false;
+    (void)e, (void)first, (void)step, (void)n, (void)bytes;
+    return 0;
+}
+
+static unsigned or_vector(const uint64_t *e, unsigned n, unsigned bytes, uint64_t *any)
+{
+    (void)e, (void)n, (void)bytes, (void)any;
+    return 0;
 }
 #endif
+
+/* By four: the counting would take as long as the work. */
+static void fill_scalar(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    for (; n >= 4; n -= 4, e += 4, first += 4 * step) {
+        __atomic_store_n(&e[0], first, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[1], first + step, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[2], first + 2 * step, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[3], first + 3 * step, __ATOMIC_RELAXED);
+    }
+    for (; n > 0; n--, e++, first += step) {
+        __atomic_store_n(e, first, __ATOMIC_RELAXED);
+    }
+}
+
+static uint64_t or_scalar(const uint64_t *e, unsigned n)
+{
+    uint64_t a = 0, b = 0;
+
+    for (; n >= 4; n -= 4, e += 4) {
+        a |= __atomic_load_n(&e[0], __ATOMIC_RELAXED) | __atomic_load_n(&e[1], __ATOMIC_RELAXED);
+        b |= __atomic_load_n(&e[2], __ATOMIC_RELAXED) | __atomic_load_n(&e[3], __ATOMIC_RELAXED);
+    }
+    for (; n > 0; n--, e++) {
+        a |= __atomic_load_n(e, __ATOMIC_RELAXED);
+    }
+    return a | b;
+}
 
 void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
 {
     const struct hosted_hook *h = hooked();
-    unsigned i = 0;
+    unsigned i = 0, bytes;
 
     if (h) {
         for (; i < n; i++) {
@@ -176,25 +271,29 @@ void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
         }
         return;
     }
-    if (n >= 16 && vector && have_avx2()) {
-        for (; ((uintptr_t)&e[i] & 31) != 0; i++) {
+    bytes = n >= 16 ? vector_bytes() : 0;
+    if (bytes != 0) {
+        for (; ((uintptr_t)&e[i] & (bytes - 1)) != 0; i++) {
             __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
         }
-        i += fill_vector(&e[i], first + i * step, step, n - i);
+        i += fill_vector(&e[i], first + i * step, step, n - i, bytes);
     }
-    for (; i < n; i++) {
-        __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
-    }
+    fill_scalar(&e[i], first + i * step, step, n - i);
 }
 
 uint64_t hosted_pte_or(const uint64_t *e, unsigned n)
 {
-    uint64_t any = 0;
+    const unsigned bytes = n >= 32 ? vector_bytes() : 0;
+    uint64_t any = 0, more = 0;
+    unsigned i = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        any |= __atomic_load_n(&e[i], __ATOMIC_RELAXED);
+    if (bytes != 0) {
+        for (; ((uintptr_t)&e[i] & (bytes - 1)) != 0; i++) {
+            any |= __atomic_load_n(&e[i], __ATOMIC_RELAXED);
+        }
+        i += or_vector(&e[i], n - i, bytes, &more);
     }
-    return any;
+    return any | more | or_scalar(&e[i], n - i);
 }
 
 void port_publish(void)

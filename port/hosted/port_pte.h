@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Left to itself, gcc calls them: the engine's functions, which have all of a format in them, are
+ * large. */
+#define PORT_INLINE static inline __attribute__((always_inline))
+
 #include "hosted.h"
 #include "tenon/port.h"
 
@@ -22,7 +26,7 @@ uint64_t hosted_pte_or(const uint64_t *e, unsigned n);
 
 #define HOSTED_HOOKED __builtin_expect(__atomic_load_n(&hosted_hook_now, __ATOMIC_RELAXED) != 0, 0)
 
-static inline uint64_t *port_table(uint64_t pa)
+PORT_INLINE uint64_t *port_table(uint64_t pa)
 {
     if (__builtin_expect(pa - HOSTED_BASE >= HOSTED_SIZE, 0)) {
         hosted_no_memory(pa);
@@ -31,12 +35,12 @@ static inline uint64_t *port_table(uint64_t pa)
 }
 
 /* Acquire stands for the address dependency from a table entry to the table's contents. */
-static inline uint64_t port_pte_load(const uint64_t *e)
+PORT_INLINE uint64_t port_pte_load(const uint64_t *e)
 {
     return __atomic_load_n(e, __ATOMIC_ACQUIRE);
 }
 
-static inline void port_pte_store(uint64_t *e, uint64_t v)
+PORT_INLINE void port_pte_store(uint64_t *e, uint64_t v)
 {
     if (HOSTED_HOOKED) {
         hosted_pte_store(e, v);
@@ -45,7 +49,7 @@ static inline void port_pte_store(uint64_t *e, uint64_t v)
     __atomic_store_n(e, v, __ATOMIC_RELEASE);
 }
 
-static inline bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
+PORT_INLINE bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
 {
     if (HOSTED_HOOKED) {
         return hosted_pte_cas(e, old, v);
@@ -53,7 +57,7 @@ static inline bool port_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
     return __atomic_compare_exchange_n(e, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
 }
 
-static inline void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+PORT_INLINE void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
 {
     if (n >= 8 || HOSTED_HOOKED) {
         hosted_pte_fill(e, first, step, n);
@@ -64,7 +68,7 @@ static inline void port_pte_fill(uint64_t *e, uint64_t first, uint64_t step, uns
     }
 }
 
-static inline uint64_t port_pte_or(const uint64_t *e, unsigned n)
+PORT_INLINE uint64_t port_pte_or(const uint64_t *e, unsigned n)
 {
     uint64_t any = 0;
 
