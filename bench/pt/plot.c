@@ -87,7 +87,7 @@ static void grow(const struct subject *s, uint64_t len, uint64_t leaf, const cha
 /* ---- threads ---- */
 
 struct worker {
-    const struct subject *s;
+    _Alignas(128) const struct subject *s; /* no line of memory with another one's */
     void *t;
     uint64_t block[1]; /* 1 MiB in a table of its own */
     pthread_barrier_t *start;
@@ -105,12 +105,14 @@ static void *work(void *argument)
     CPU_SET((size_t)w->cpu, &set);
     (void)sched_setaffinity(0, sizeof(set), &set);
     pthread_barrier_wait(w->start);
+    bool failed = false;
     w->from = ticks();
     for (unsigned i = 0; i < TURNS; i++) {
-        w->failed |= w->s->map(w->t, w->block, 1, MIB, PAGE) == 0;
-        w->failed |= w->s->unmap(w->t, w->block, 1, MIB) == 0;
+        failed |= w->s->map(w->t, w->block, 1, MIB, PAGE) == 0;
+        failed |= w->s->unmap(w->t, w->block, 1, MIB) == 0;
     }
     w->to = ticks();
+    w->failed = failed;
     return NULL;
 }
 
