@@ -2,8 +2,9 @@
 /* What a caller that makes tables of any format must know. */
 #include "engine.h"
 
-uint32_t pt_table_bytes(enum pt_format format)
+uint32_t pt_table_bytes(enum pt_format id)
 {
-    (void)format;
-    return PAGE_SIZE;
+    const struct pt_fmt *f = pt_format(id);
+
+    return f ? 1u << f->page_shift : 0;
 }

@@ -28,13 +28,6 @@ static int root_height(const struct pt_fmt *f, const struct pt_config *cfg)
     return PORT_FORMATS(FMT_OF, root, f, cfg) - EINVAL;
 }
 
-uint32_t pt_table_bytes(enum pt_format id)
-{
-    const struct pt_fmt *f = pt_format(id);
-
-    return f ? 1u << f->page_shift : 0;
-}
-
 int pt_root_pages(const struct pt_config *cfg)
 {
     const struct pt_fmt *f = pt_format(cfg->format);

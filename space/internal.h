@@ -30,12 +30,8 @@ static inline bool space_leaf_ok(const struct space *s, uint64_t size)
 }
 bool space_mapped(const struct space *s, uint64_t ia, uint64_t last);
 int space_map_raw(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot);
-/* Is something bound in the range? */
-bool space_bound(const struct space *s, uint64_t ia, uint64_t len);
 /* Cuts at both ends and waits: -EOPNOTSUPP, -ENOMEM; before any change. */
 int space_cut_locked(struct space *s, uint64_t ia, uint64_t len);
-/* Does a leaf cross an end of the range? */
-bool space_crossed(const struct space *s, uint64_t ia, uint64_t len);
 /* The range with the leaves that cross its ends: whole. */
 void space_widen(const struct space *s, uint64_t *ia, uint64_t *last);
 /* Leaf boundaries at both ends: -EOPNOTSUPP, -ENOMEM, -EBUSY. */

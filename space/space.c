@@ -148,7 +148,8 @@ bool space_mapped(const struct space *s, uint64_t ia, uint64_t last)
     return false;
 }
 
-bool space_bound(const struct space *s, uint64_t ia, uint64_t len)
+/* Is something bound in the range? */
+static bool bound(const struct space *s, uint64_t ia, uint64_t len)
 {
     for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
         if (s->binding[i].space != NULL && len != 0 &&
@@ -170,7 +171,7 @@ int space_map_raw(struct space *s, uint64_t ia, uint64_t oa, uint64_t len, uint3
     if (err == 0) {
         err = frame_tables_reserve(&pool, need);
     }
-    if (err == 0 && space_bound(s, ia, len)) {
+    if (err == 0 && bound(s, ia, len)) {
         err = -EEXIST;
     }
     if (err == 0 && space_log_crossed(s, ia, ia + (len - 1))) {
@@ -266,8 +267,8 @@ void space_widen(const struct space *s, uint64_t *ia, uint64_t *last)
     *last = hi.present && hi.last > *last ? hi.last : *last;
 }
 
-/* If not, no table is needed, and nothing can fail. */
-bool space_crossed(const struct space *s, uint64_t ia, uint64_t len)
+/* Does a leaf cross an end of the range? If not, no table is needed, and nothing can fail. */
+static bool crossed(const struct space *s, uint64_t ia, uint64_t len)
 {
     uint64_t from = ia, to = ia + (len - 1);
 
@@ -278,7 +279,7 @@ bool space_crossed(const struct space *s, uint64_t ia, uint64_t len)
 /* Tables for both ends of a cut, if there is one. Lock held alone. */
 static int reserve_cut(struct space *s, uint64_t ia, uint64_t len, struct pt_pool *pool)
 {
-    if (!space_crossed(s, ia, len)) {
+    if (!crossed(s, ia, len)) {
         return 0;
     }
     uint64_t last = ia + (len - 1);
@@ -320,7 +321,7 @@ int space_cut_locked(struct space *s, uint64_t ia, uint64_t len)
 int space_cut_raw(struct space *s, uint64_t ia, uint64_t len)
 {
     space_lock(s);
-    int err = space_bound(s, ia, len) ? -EBUSY : space_cut_locked(s, ia, len);
+    int err = bound(s, ia, len) ? -EBUSY : space_cut_locked(s, ia, len);
 
     space_unlock(s);
     return err;
@@ -334,7 +335,7 @@ int space_unmap_raw(struct space *s, uint64_t ia, uint64_t len)
 
     pt_gather_init(&g);
     space_lock(s);
-    int err = space_bound(s, ia, len) ? -EBUSY : pt_cut_check(&s->pt, ia, len);
+    int err = bound(s, ia, len) ? -EBUSY : pt_cut_check(&s->pt, ia, len);
     bool stall = err == -EOPNOTSUPP && s->pt.cfg.live.stalls;
 
     if (err == 0 || stall) {
@@ -400,9 +401,8 @@ void space_merge(struct space *s, uint64_t ia, uint64_t len)
     pt_gather_init(&g);
     do {
         /* Nor where a log wants to know pages apart. */
-        bool leave =
-            space_bound(s, from, span) ||
-            (s->log.kind != SPACE_LOG_OFF && from <= s->log.last && from + (span - 1) >= s->log.ia);
+        bool leave = bound(s, from, span) || (s->log.kind != SPACE_LOG_OFF && from <= s->log.last &&
+                                              from + (span - 1) >= s->log.ia);
 
         made = leave ? 0 : pt_merge(&s->pt, ia, len, s->max_leaf, &g);
         bool more = g.more;

@@ -108,3 +108,13 @@ struct cmd tlbi_everything(const struct tlbi_scope *t)
 {
     return t->stage1 ? cmd_tlbi_nh_asid(t->vmid, t->asid) : cmd_tlbi_s12_vmall(t->vmid);
 }
+
+struct cmd cmd_tlbi_s12_vmall(uint16_t vmid)
+{
+    return (struct cmd){ { CMD_TLBI_S12_VMALL | VMID(vmid), 0 } };
+}
+
+struct cmd cmd_tlbi_nh_asid(uint16_t vmid, uint16_t asid)
+{
+    return (struct cmd){ { CMD_TLBI_NH_ASID | VMID(vmid) | ASID(asid), 0 } };
+}

@@ -4,7 +4,6 @@
 #include <hw/smmuv3/regs.h>
 
 #define VMID(v) ((uint64_t)(v) << 32)
-#define ASID(a) ((uint64_t)(a) << 48)
 #define SID(s)  ((uint64_t)(s) << 32)
 #define LEAF    1u
 
@@ -14,19 +13,9 @@ struct cmd cmd_cfgi_cd(uint32_t sid, uint32_t ssid, bool leaf)
                            leaf ? LEAF : 0u } };
 }
 
-struct cmd cmd_tlbi_s12_vmall(uint16_t vmid)
-{
-    return (struct cmd){ { CMD_TLBI_S12_VMALL | VMID(vmid), 0 } };
-}
-
 struct cmd cmd_tlbi_nh_all(uint16_t vmid)
 {
     return (struct cmd){ { CMD_TLBI_NH_ALL | VMID(vmid), 0 } };
-}
-
-struct cmd cmd_tlbi_nh_asid(uint16_t vmid, uint16_t asid)
-{
-    return (struct cmd){ { CMD_TLBI_NH_ASID | VMID(vmid) | ASID(asid), 0 } };
 }
 
 struct cmd cmd_resume(uint32_t sid, uint16_t stag, bool retry)
