@@ -303,15 +303,7 @@ static void invalidate(struct lab *l, const struct pt_gather *g)
         struct model_inv all = { .kind = MODEL_INV_VMID, .vmid = LAB_VMID };
 
         for (unsigned i = 0; i < g->n; i++) {
-            const struct pt_inv *r = &g->inv[i];
-            uint8_t hint = r->level == PT_LEVEL_ANY ? 0 : r->level;
-            uint64_t len = r->last - r->ia + 1;
-            struct model_inv inv =
-                l->t.walk.stage == 2
-                    ? model_inv_s2(LAB_VMID, r->ia, len, hint, !r->tables)
-                    : model_inv_s1(LAB_VMID, LAB_ASID, r->ia, len, hint, !r->tables);
-
-            model_tlb_invalidate(l->tlb[a], &inv);
+            lab_issue(l->tlb[a], &l->ctx, &g->inv[i]);
         }
         if (g->all) {
             model_tlb_invalidate(l->tlb[a], &all);

@@ -47,6 +47,9 @@ void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot);
 void lab_harvest(struct lab *l, uint64_t ia, uint64_t len);
 void lab_age(struct lab *l, uint64_t ia, uint64_t len);
 
+/* One record as the family's own invalidation commands. */
+void lab_issue(struct model_tlb *tlb, const struct model_ctx *ctx, const struct pt_inv *r);
+
 uint64_t lab_below(struct lab *l, uint64_t n);
 
 #endif
