@@ -265,6 +265,52 @@ static void grows(void **state)
 
 /* --- mappers beside each other --- */
 
+struct rival {
+    struct tp *t;
+    struct pt_pool pool;
+    unsigned times;
+};
+
+/* Just before the first store to the start table: somebody else maps the page beside. */
+static void rival_maps(void *ctx, const struct hosted_store *s)
+{
+    struct rival *r = ctx;
+
+    if (port_pa(s->e) - r->t->pt.root >= r->t->pt.root_pages * PAGE_SIZE || r->times++ != 0) {
+        return;
+    }
+    hosted_set_hook(NULL);
+    assert_int_equal(pt_map(&r->t->pt, r->t->page, 0, r->t->page, RW | r->t->user, 0, &r->pool), 0);
+}
+
+static void race(struct tp *t, struct pt_gather *g)
+{
+    struct rival r = { .t = t };
+    struct hosted_hook hook = { .ctx = &r, .before = rival_maps };
+    uint32_t rw = tp_reported(t, RW | t->user);
+
+    (void)g;
+    r.pool = t->pool;
+    t->pool = (struct pt_pool){ 0 };
+    tp_pool(t, 8);
+    hosted_set_hook(&hook);
+    assert_int_equal(pt_map(&t->pt, 0, 0, t->page, RW | t->user, 0, &t->pool), 0);
+    hosted_set_hook(NULL);
+    assert_true(r.times > 0);
+    for (uint64_t pa; (pa = pt_pool_pop(&r.pool)) != 0;) {
+        pt_pool_push(&t->pool, pa);
+    }
+    tp_map_add(&t->map, 0, t->page - 1, 0, rw);
+    tp_map_add(&t->map, t->page, 2 * t->page - 1, 0, rw);
+    tp_audit(t);
+}
+
+static void lost_links(void **state)
+{
+    (void)state;
+    each(race);
+}
+
 #define MAPPERS 3u
 
 struct mapper {
@@ -353,13 +399,10 @@ static void parallel_mappers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(map_lists),
-        cmocka_unit_test(map_by_cursor),
-        cmocka_unit_test(replaces),
-        cmocka_unit_test(tracks),
-        cmocka_unit_test(joins),
-        cmocka_unit_test(grows),
-        cmocka_unit_test(parallel_mappers),
+        cmocka_unit_test(map_lists),  cmocka_unit_test(map_by_cursor),
+        cmocka_unit_test(replaces),   cmocka_unit_test(tracks),
+        cmocka_unit_test(joins),      cmocka_unit_test(grows),
+        cmocka_unit_test(lost_links), cmocka_unit_test(parallel_mappers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
