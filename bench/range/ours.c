@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Our range store: state 0 is shared, state 1 private. */
-#include "store.h"
-
-#if defined(__has_include) && __has_include(<tenon/range.h>)
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +8,8 @@
 #include <tenon/frame.h>
 #include <tenon/port.h>
 #include <tenon/range.h>
+
+#include "store.h"
 
 #define TABLES 4096u /* table pages that the store may take */
 
@@ -86,8 +85,3 @@ void ours_register(void)
 {
     store_register(&store);
 }
-#else
-void ours_register(void)
-{
-}
-#endif
