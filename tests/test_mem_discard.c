@@ -122,6 +122,13 @@ static void lazy(void **state)
     tp_assert(*word(0, 200) == 201 && *word(1, 201) == 0x10000 + 201, "kept-copy-punched\n");
     assert_int_equal(ran, 2);
     assert_int_equal(*word(1, 9), 0);
+    /* Somebody converted it by the plain call: the mark is there still, but the copy is in use. */
+    assert_int_equal(gmem_discard_convert(&d, 300, 2, true, GMEM_LAZY), 0);
+    assert_int_equal(gmem_convert(&gm, 300, 2, false, GMEM_KEEP), 0);
+    (void)gmem_discard_run(&d, ~0ull);
+    tp_assert(*word(0, 300) == 301, "punched-in-use: page 300\n");
+    assert_int_equal(gmem_discard_convert(&d, 300, 2, true, GMEM_KEEP), 0);
+    assert_int_equal(d.waiting, 0);
     /* Bounded in pages; neighbours go in one call. */
     d.punches = 0;
     for (uint64_t p = 600; p <= 640; p++) {
