@@ -149,9 +149,11 @@ static void edu_read(struct sw_dev *d, uint64_t off, void *buf, uint32_t len)
     for (uint32_t i = 0; i < len; i++) {
         uint64_t at = off + i;
 
-        to[i] = at >= BUFFER_AT && at < BUFFER_AT + BUFFER_SIZE
-                    ? e->buffer[at - BUFFER_AT]
-                    : (unsigned char)(reg(e, at) >> (at % 8 * 8));
+        if (at >= BUFFER_AT && at < BUFFER_AT + BUFFER_SIZE) {
+            to[i] = e->buffer[at - BUFFER_AT];
+        } else {
+            to[i] = (unsigned char)(reg(e, at) >> (at % 8 * 8));
+        }
     }
 }
 
