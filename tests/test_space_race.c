@@ -17,7 +17,7 @@
  * The converters do so many; the others go on for as long as those take. Under the thread sanitizer
  * a step costs fifty times as much, and finds a race the first time that it happens.
  */
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { PAGES = 2 * 512, STEPS = 40 };
 #else
 enum { PAGES = 2 * 512, STEPS = 400 };
