@@ -17,9 +17,12 @@
 #define dsb_sy() __asm__ volatile("dsb sy" ::: "memory")
 
 /* Names that -march=armv8-a assemblers lack. */
-#define ICC_SRE_EL2 S3_4_C12_C9_5
-#define ICH_HCR_EL2 S3_4_C12_C11_0
-#define HCRX_EL2    S3_4_C1_C2_2
+#define ICC_SRE_EL2     S3_4_C12_C9_5
+#define ICH_HCR_EL2     S3_4_C12_C11_0
+#define ICC_PMR_EL1     S3_0_C4_C6_0
+#define ICC_RPR_EL1     S3_0_C12_C11_3
+#define ICC_IGRPEN1_EL1 S3_0_C12_C12_7
+#define HCRX_EL2        S3_4_C1_C2_2
 
 #define HCR_VM        (1ull << 0)
 #define HCR_SWIO      (1ull << 1)

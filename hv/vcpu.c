@@ -27,10 +27,19 @@ _Static_assert(offsetof(struct vcpu, fp) == VCPU_FP, "switch.S");
 _Static_assert(sizeof(struct vcpu_fp) == VCPU_FP_SIZE, "switch.S");
 _Static_assert(offsetof(struct cpu, vcpu) == CPU_VCPU, "vectors.S");
 
+/* The host's, of the registers that a guest runs with others of. */
+/* clang-format off */
+#define HOST_REGS(X) \
+    X(hcr_el2) X(vttbr_el2) X(vtcr_el2) X(mdcr_el2) X(hstr_el2) X(vpidr_el2) X(vmpidr_el2) \
+    X(cnthctl_el2) X(cntvoff_el2) X(ICH_HCR_EL2) X(ICC_SRE_EL2) X(ICC_PMR_EL1) X(ICC_IGRPEN1_EL1)
+/* clang-format on */
+
 struct host_context {
     struct vcpu_sys sys;
     struct vcpu_fp fp __attribute__((aligned(16)));
-    uint64_t hcr, vttbr, vtcr, mdcr, cnthctl, cntvoff, vpidr, vmpidr, ich_hcr, sre, hstr;
+#define X(r) uint64_t r;
+    HOST_REGS(X)
+#undef X
     bool timer_enabled;
 };
 static struct host_context host_context[HV_CPUS];
@@ -72,6 +81,15 @@ void vcpu_reset(struct vcpu *v, struct vm *vm, uint64_t entry, uint64_t x0)
 
 /* ---- the host's timer, kept while a guest runs ---- */
 
+/* The interrupt controller is the host's. Would it signal EL2's timer on this CPU? Groups are on
+ * (GICD_CTLR.EnableGrp1A), the redistributor is awake (GICR_WAKER.ChildrenAsleep), and no interrupt is
+ * in service (ICC_RPR_EL1). Else a guest could keep the CPU for ever. */
+static bool timer_reaches(void)
+{
+    return (mmio_read32(hv.gicd) & 2u) != 0 && (mmio_read32(this_cpu()->gicr + 0x14) & 4u) == 0 &&
+           rd(ICC_RPR_EL1) == 0xff;
+}
+
 static volatile uint32_t *sgi_reg(uint64_t gicr, uint32_t offset)
 {
     return (volatile uint32_t *)(gicr + 0x10000 + offset);
@@ -87,7 +105,7 @@ static void timer_take_over(struct host_context *h, uint64_t limit)
     uint64_t deadline = rd(cntpct_el0) + limit;
 
     if ((h->sys.cntv_ctl_el0 & 3) == 1) { /* ENABLE, not IMASK */
-        uint64_t due = h->sys.cntv_cval_el0 + h->cntvoff;
+        uint64_t due = h->sys.cntv_cval_el0 + h->cntvoff_el2;
         if (due < deadline) {
             deadline = due;
         }
@@ -97,11 +115,11 @@ static void timer_take_over(struct host_context *h, uint64_t limit)
     /* The guest's virtual timer uses the host's interrupt number: silent while it runs. */
     h->timer_enabled = *sgi_reg(gicr, 0x100) >> TIMER_VIRT_PPI & 1;
     *sgi_reg(gicr, 0x180) = 1u << TIMER_VIRT_PPI; /* GICR_ICENABLER0 */
-    /* Group 1, a middle priority: as the host sets its own. */
-    if (!(*sgi_reg(gicr, 0x80) >> TIMER_EL2_PPI & 1)) {
-        *sgi_reg(gicr, 0x80) |= 1u << TIMER_EL2_PPI;
-        *(volatile uint8_t *)(gicr + 0x10000 + 0x400 + TIMER_EL2_PPI) = 0xa0;
-    }
+    /* Group 1, level-sensitive, the highest priority, not active: the host may have left it otherwise. */
+    *sgi_reg(gicr, 0x80) |= 1u << TIMER_EL2_PPI;                /* GICR_IGROUPR0 */
+    *sgi_reg(gicr, 0xc04) &= ~(2u << (TIMER_EL2_PPI - 16) * 2); /* GICR_ICFGR1 */
+    *sgi_reg(gicr, 0x380) = 1u << TIMER_EL2_PPI;                /* GICR_ICACTIVER0 */
+    *(volatile uint8_t *)(gicr + 0x10000 + 0x400 + TIMER_EL2_PPI) = 0;
     *sgi_reg(gicr, 0x100) = 1u << TIMER_EL2_PPI; /* GICR_ISENABLER0 */
 }
 
@@ -130,31 +148,26 @@ static void guest_load(struct vcpu *v, struct host_context *h)
         hcr |= HCR_FWB;
     }
 
-    h->hcr = rd(hcr_el2);
-    hcr |= h->hcr & HCR_AS_HOST;
-    h->vttbr = rd(vttbr_el2);
-    h->vtcr = rd(vtcr_el2);
-    h->mdcr = rd(mdcr_el2);
-    h->cnthctl = rd(cnthctl_el2);
-    h->cntvoff = rd(cntvoff_el2);
-    h->vpidr = rd(vpidr_el2);
-    h->vmpidr = rd(vmpidr_el2);
-    h->hstr = rd(hstr_el2);
-    h->ich_hcr = rd(ICH_HCR_EL2);
-    h->sre = rd(ICC_SRE_EL2);
+#define X(r) h->r = rd(r);
+    HOST_REGS(X)
+#undef X
+    hcr |= h->hcr_el2 & HCR_AS_HOST;
     sys_save(&h->sys);
     vcpu_fp_save(&h->fp);
 
     wr(hcr_el2, hcr);
     wr(vtcr_el2, vm->walker.vtcr);
     wr(vttbr_el2, vm->walker.vttbr);
-    wr(mdcr_el2, h->mdcr | MDCR_GUEST);
+    wr(mdcr_el2, h->mdcr_el2 | MDCR_GUEST);
     wr(cnthctl_el2, 1); /* EL1PCTEN: the physical counter may be read, the physical timer traps */
     wr(cntvoff_el2, v->cntvoff);
     wr(vmpidr_el2, 1ull << 31);
     wr(hstr_el2, 0);
     wr(ICH_HCR_EL2, ICH_GUEST);
-    wr(ICC_SRE_EL2, h->sre & ~8ull); /* Enable = 0: ICC_SRE_EL1 traps */
+    wr(ICC_SRE_EL2, h->ICC_SRE_EL2 & ~8ull); /* Enable = 0: ICC_SRE_EL1 traps */
+    /* Whatever the host has masked of its own, EL2's timer must end the run. */
+    wr(ICC_PMR_EL1, 0xff);
+    wr(ICC_IGRPEN1_EL1, 1);
     sys_load(&v->sys);
     vcpu_fp_load(&v->fp);
     isb();
@@ -170,17 +183,9 @@ static void guest_unload(struct vcpu *v, struct host_context *h)
 {
     sys_save(&v->sys);
     vcpu_fp_save(&v->fp);
-    wr(hcr_el2, h->hcr);
-    wr(vtcr_el2, h->vtcr);
-    wr(vttbr_el2, h->vttbr);
-    wr(mdcr_el2, h->mdcr);
-    wr(cnthctl_el2, h->cnthctl);
-    wr(cntvoff_el2, h->cntvoff);
-    wr(vpidr_el2, h->vpidr);
-    wr(vmpidr_el2, h->vmpidr);
-    wr(hstr_el2, h->hstr);
-    wr(ICH_HCR_EL2, h->ich_hcr);
-    wr(ICC_SRE_EL2, h->sre);
+#define X(r) wr(r, h->r);
+    HOST_REGS(X)
+#undef X
     vcpu_fp_load(&h->fp);
     sys_load(&h->sys);
     isb();
@@ -344,6 +349,9 @@ int vcpu_run(struct vcpu *v, uint64_t limit_us, uint32_t *exit, uint64_t *value)
     struct host_context *h = &host_context[cpu->id];
     bool leave = false;
 
+    if (!timer_reaches()) {
+        return -EOPNOTSUPP;
+    }
     if (__atomic_exchange_n(&v->claimed, 1, __ATOMIC_ACQUIRE)) {
         return -EBUSY;
     }

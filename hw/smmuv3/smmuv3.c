@@ -132,13 +132,6 @@ static void inv_wait(struct invalidator *inv)
     cmdq_sync(of(((struct iommu_domain *)inv)->im));
 }
 
-void smmuv3_invalidate_all(struct smmuv3 *s)
-{
-    struct cmd c[3] = { cmd_cfgi_all(), cmd_tlbi_nsnh_all(), cmd_tlbi_el2_all() };
-    cmdq_add(s, c, s->feat.hyp ? 3u : 2u);
-    cmdq_sync(s);
-}
-
 static void flush_tag(struct smmuv3 *s, const struct iommu_domain *d)
 {
     struct tlbi_scope t = scope_of(s, d);
@@ -175,7 +168,9 @@ static int bring_up(struct smmuv3 *s)
         return -ETIMEDOUT;
     }
     /* Whatever ran before us may have left caches behind. */
-    smmuv3_invalidate_all(s);
+    struct cmd c[3] = { cmd_cfgi_all(), cmd_tlbi_nsnh_all(), cmd_tlbi_el2_all() };
+    cmdq_add(s, c, s->feat.hyp ? 3u : 2u);
+    cmdq_sync(s);
     uint32_t on = CR0_CMDQEN | CR0_EVENTQEN | (s->feat.ats ? CR0_ATSCHK : 0u);
     if (s->failed || !reg_handshake(s, R_CR0, on, R_CR0ACK, ones, on)) {
         return -ETIMEDOUT;

@@ -50,8 +50,11 @@ enum tn_op {
     TN_VM_PREPARE, /* arg0: id. Scrubs and maps; -EAGAIN until done (out0 of out1) */
     TN_VM_POPULATE, /* arg0: id, arg1: guest physical address, data: content. -EPERM once sealed */
     TN_VM_SEAL,     /* arg0: id, arg1: entry (guest physical), arg2: x0 at entry */
-    TN_VM_RUN, /* arg0: id, arg1: vcpu, arg2: longest time in us. out0: enum tn_exit, out1: value */
-    TN_VM_STAT,    /* arg0: id. data: struct tn_vm_stat */
+    TN_VM_RUN,  /* arg0: id, arg1: vcpu, arg2: longest time in us. out0: enum tn_exit, out1: value.
+                  -EOPNOTSUPP: the caller's interrupt controller would not let EL2's timer end the run
+                  (GICD_CTLR.EnableGrp1A clear, this CPU's redistributor asleep, or an interrupt in
+                  service); what its priority mask and group enable say does not matter */
+    TN_VM_STAT, /* arg0: id. data: struct tn_vm_stat */
     TN_VM_CONSOLE, /* arg0: id. data: bytes written by the guest since the last call */
     TN_VM_PENDING, /* arg0: id. data: struct tn_pending[], oldest first */
     TN_VM_COMMIT,  /* arg0: id, arg1: request id. -ENOENT no such request */

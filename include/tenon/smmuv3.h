@@ -121,9 +121,6 @@ extern const struct iommu_ops smmuv3_ops;
  */
 void smmuv3_poll_gerror(struct smmuv3 *s);
 
-/* Makes the whole SMMU forget everything: CFGI_ALL, TLBI_NSNH_ALL, SYNC. */
-void smmuv3_invalidate_all(struct smmuv3 *s);
-
 /* The deliberate end: closes it (ABORT, SMMUEN = 0). True if acknowledged. */
 bool smmuv3_close(struct smmuv3 *s);
 

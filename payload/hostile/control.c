@@ -12,10 +12,9 @@ static uint64_t slot_base(uint64_t slot)
     return CONTROL + slot * TN_SLOT_SIZE;
 }
 
-int64_t control(uint32_t op, const uint64_t arg[6], uint64_t data_len, uint64_t out[8])
+static int64_t call(uint64_t slot, uint32_t op, const uint64_t arg[6], uint64_t data_len,
+                    uint64_t out[8])
 {
-    /* Each CPU has its slots; now and then the other's, in the middle of its call. */
-    uint64_t slot = this_cpu() * 4u + (below(64) == 0 ? below(3) : 0);
     struct tn_request q = { .magic = TN_CONTROL_MAGIC,
                             .version = TN_CONTROL_VERSION,
                             .op = op,
@@ -38,6 +37,27 @@ int64_t control(uint32_t op, const uint64_t arg[6], uint64_t data_len, uint64_t 
     return (int64_t)p[offsetof(struct tn_request, result) / 8];
 }
 
+int64_t control(uint32_t op, const uint64_t arg[6], uint64_t data_len, uint64_t out[8])
+{
+    /* Each CPU has its slots; now and then the other's, in the middle of its call. */
+    return call(this_cpu() * 4u + (below(64) == 0 ? below(3) : 0), op, arg, data_len, out);
+}
+
+int64_t control_finish(uint32_t op, const uint64_t arg[6], uint64_t data_len, uint64_t out[8])
+{
+    int64_t r = -EAGAIN;
+
+    for (unsigned i = 0; i < AUDIT_TRIES && (r == -EAGAIN || r == -EBUSY); i++) {
+        r = call(this_cpu() * 4u, op, arg, data_len, out);
+    }
+    return r;
+}
+
+volatile uint64_t *control_data(void)
+{
+    return (volatile uint64_t *)(slot_base(this_cpu() * 4u) + TN_DATA_OFFSET);
+}
+
 static void line(const char *before, const char *after)
 {
     say(before);
@@ -48,14 +68,11 @@ static void line(const char *before, const char *after)
 void audit(const char *after)
 {
     uint64_t arg[6] = { 0 }, out[8] = { 0 };
-    int64_t r = -EAGAIN;
+    int64_t r = control_finish(TN_AUDIT, arg, 0, out);
 
-    for (unsigned i = 0; i < AUDIT_TRIES && r == -EAGAIN; i++) {
-        r = control(TN_AUDIT, arg, 0, out);
-    }
     line("  audit after ", after);
     if (r == 0 && out[0] != 0) {
-        volatile char *text = (volatile char *)(slot_base(this_cpu() * 4u) + TN_DATA_OFFSET);
+        volatile char *text = (volatile char *)control_data();
         char first[128];
         unsigned n = 0;
 
@@ -72,13 +89,13 @@ void audit(const char *after)
 /* Words that are at times instructions, for a VM's memory. */
 static void fill_data(void)
 {
-    volatile uint64_t *d = (volatile uint64_t *)(slot_base(this_cpu() * 4u) + TN_DATA_OFFSET);
+    volatile uint64_t *d = control_data();
 
     for (unsigned k = 0; k < 512; k++) {
         uint64_t w = rnd();
 
         if (below(4) == 0) {
-            w = w << 32 | 0xd4000002u; /* hvc #0 */
+            w = w << 32 | (below(2) ? 0xd4000002u : 0x14000000u); /* hvc #0, b . */
         }
         d[k] = w;
     }

@@ -15,6 +15,7 @@
 /* QEMU's `virt`, as the host sees it. */
 #define UART       0x09000000ul
 #define ITS        0x08080000ul
+#define GICD       0x08000000ul
 #define GICR       0x080a0000ul
 #define SMMU       0x09050000ul
 #define ECAM       0x4010000000ul
@@ -28,6 +29,12 @@
 
 extern volatile uint64_t exceptions[2]; /* by CPU */
 extern char second_start[];
+
+/* PSCI (DEN0022) 5.1. */
+#define PSCI_CPU_OFF       0x84000002ul
+#define PSCI_CPU_ON        0xc4000003ul
+#define PSCI_AFFINITY_INFO 0xc4000004ul
+#define PSCI_SYSTEM_OFF    0x84000008ul
 
 uint64_t call_smc(uint64_t fn, uint64_t a, uint64_t b, uint64_t c);
 uint64_t call_hvc(uint64_t fn, uint64_t a, uint64_t b, uint64_t c);
@@ -44,16 +51,26 @@ void say_number(uint64_t v);
 void survived(const char *name);
 /* One line of the verdict; `why` is for a check that failed. */
 void check(bool ok, const char *name, const char *why, uint64_t value);
+/* The last words: the verdict, and the machine is off. */
+void verdict(void);
 /* An access of 1 << size bytes. */
 uint64_t load(uint64_t address, unsigned size);
 void store(uint64_t address, unsigned size, uint64_t v);
 
 /* control.c: the mailbox. */
 int64_t control(uint32_t op, const uint64_t arg[6], uint64_t data_len, uint64_t out[8]);
+/* The same in this CPU's own slot, until it no longer says -EAGAIN or -EBUSY. */
+int64_t control_finish(uint32_t op, const uint64_t arg[6], uint64_t data_len, uint64_t out[8]);
+/* The data of this CPU's slot. */
+volatile uint64_t *control_data(void);
 /* Is EL2's own audit without a finding? */
 void audit(const char *after);
 void fuzz_control(unsigned n);
 void destroy_all(void);
+/* endless.c: a VM that never gives the CPU back, while this host's interrupt controller is of no help. */
+void try_endless_guest(void);     /* the first CPU, watched by the second */
+bool watch_endless_guest(void);   /* the second CPU: false if there is nothing to watch (now) */
+void survive_endless_guest(void); /* any CPU, any time */
 
 /* Each tries one surface. */
 void try_psci(void);

@@ -3,8 +3,6 @@
 #include "hostile.h"
 
 /* PSCI (DEN0022), SMC64 where there is one. */
-enum { PSCI_VERSION = 0x84000000u, PSCI_SYSTEM_OFF = 0x84000008u };
-#define PSCI_CPU_ON 0xc4000003u
 
 /* Fixed seeds: a failure happens again. */
 static uint64_t seeds[2] = { 88172645463325252ul, 0x123456789abcdeful };
@@ -162,11 +160,26 @@ void store(uint64_t address, unsigned size, uint64_t v)
     }
 }
 
+void verdict(void)
+{
+    if (caught) {
+        say("CAUGHT ");
+        say(caught);
+        say(" after ");
+        say_number(passed);
+        say(" changes\n"); /* in the words of `tenon mutant` */
+    }
+    say("TENON-EXIT ");
+    say(caught ? "1\n" : "0\n");
+    call_smc(PSCI_SYSTEM_OFF, 0, 0, 0);
+}
+
 static void second_cpu(void)
 {
     second = 1;
     while (second != 2) {
     }
+    survive_endless_guest();
     fuzz_control(4000);
     second = 3;
 }
@@ -175,10 +188,13 @@ void hostile_main(unsigned cpu);
 void hostile_main(unsigned cpu)
 {
     if (cpu == 1) {
-        second_cpu();
+        if (!watch_endless_guest()) {
+            second_cpu();
+        }
         return;
     }
     say("a hostile kernel at EL1\n");
+    try_endless_guest();
     try_psci();
     try_calls(20000);
     try_addresses();
@@ -200,6 +216,7 @@ void hostile_main(unsigned cpu)
         while (second != 1) {
         }
         second = 2;
+        survive_endless_guest();
         fuzz_control(4000);
         while (second != 3) {
         }
@@ -208,14 +225,5 @@ void hostile_main(unsigned cpu)
     audit("control calls");
     destroy_all();
     audit("everything is given back");
-    if (caught) {
-        say("CAUGHT ");
-        say(caught);
-        say(" after ");
-        say_number(passed);
-        say(" changes\n"); /* in the words of `tenon mutant` */
-    }
-    say("TENON-EXIT ");
-    say(caught ? "1\n" : "0\n");
-    call_smc(PSCI_SYSTEM_OFF, 0, 0, 0);
+    verdict();
 }
