@@ -45,9 +45,8 @@ static void space_numbers(struct space *s, uint64_t leaves[4], uint64_t *tables)
 
 int ctl_info(struct ctl *c)
 {
-    struct tn_info in;
+    struct tn_info in = { 0 };
 
-    memset(&in, 0, sizeof(in));
     log_text(in.version, sizeof(in.version), "%s", VERSION_TEXT);
     log_text(in.cpu, sizeof(in.cpu), "%s", cpu_name());
     log_text(in.share_why, sizeof(in.share_why), "%s", hv.share_why);
@@ -99,17 +98,15 @@ int ctl_dev_list(struct ctl *c)
 
     for (uint32_t i = 0; pci_get(i, &f); i++) {
         const char *why = pci_why_not(f.bdf, NULL);
-        struct tn_device d;
+        struct tn_device d = { .bdf = f.bdf,
+                               .sid = f.sid,
+                               .vendor = f.vendor,
+                               .device = f.device,
+                               .class_code = f.class_code,
+                               .owner = f.owner,
+                               .bridge = f.bridge,
+                               .assignable = why == NULL };
 
-        memset(&d, 0, sizeof(d));
-        d.bdf = f.bdf;
-        d.sid = f.sid;
-        d.vendor = f.vendor;
-        d.device = f.device;
-        d.class_code = f.class_code;
-        d.owner = f.owner;
-        d.bridge = f.bridge;
-        d.assignable = why == NULL;
         log_text(d.why_not, sizeof(d.why_not), "%s", why ? why : "");
         if (!ctl_put(c, &d, sizeof(d))) {
             return -E2BIG;
@@ -129,16 +126,14 @@ int ctl_frames(struct ctl *c)
         return -EINVAL;
     }
     while (frames_run(pa, &f, &last)) {
-        struct tn_frame_run run;
+        struct tn_frame_run run = { .pa = pa,
+                                    .frames = (last - pa + 1) >> PAGE_SHIFT,
+                                    .owner = f.owner,
+                                    .borrower = f.borrower,
+                                    .pins = (uint16_t)(f.pins + f.borrower_pins),
+                                    .state = (uint8_t)f.state,
+                                    .flags = (uint8_t)f.flags };
 
-        memset(&run, 0, sizeof(run));
-        run.pa = pa;
-        run.frames = (last - pa + 1) >> PAGE_SHIFT;
-        run.owner = f.owner;
-        run.borrower = f.borrower;
-        run.pins = (uint16_t)(f.pins + f.borrower_pins);
-        run.state = (uint8_t)f.state;
-        run.flags = (uint8_t)f.flags;
         if (!ctl_put(c, &run, sizeof(run))) {
             c->out[0] = pa;
             return 0;
@@ -153,28 +148,26 @@ static uint8_t level_at(struct space *s, uint64_t ia)
 {
     struct pt_leaf leaf;
 
-    if (!s->pt.root || space_lookup(s, ia, &leaf) != 0 || !leaf.present) {
-        return 0xff;
-    }
-    return (uint8_t)leaf.level;
+    bool there = s->pt.root && space_lookup(s, ia, &leaf) == 0 && leaf.present;
+
+    return there ? (uint8_t)leaf.level : 0xff;
 }
 
-static void describe(struct vm *vm, uint64_t page, struct tn_mem_run *r)
+static struct tn_mem_run describe(struct vm *vm, uint64_t page)
 {
     uint64_t gpa = TN_GUEST_RAM + (page << PAGE_SHIFT), pa;
-
-    memset(r, 0, sizeof(*r));
-    r->state = (uint8_t)gmem_look(&vm->gm, page, &pa);
+    enum gmem_state state = gmem_look(&vm->gm, page, &pa);
     struct frame f = frame_get(pa);
 
-    r->gpa = gpa;
-    r->bytes = PAGE_SIZE;
-    r->pa = pa;
-    r->cpu_level = level_at(&vm->cpu, gpa);
-    r->io_level = level_at(vm_io_space(vm), gpa);
-    r->owner = f.owner;
-    r->borrower = f.borrower;
-    r->pins = (uint16_t)(f.pins + f.borrower_pins);
+    return (struct tn_mem_run){ .gpa = gpa,
+                                .bytes = PAGE_SIZE,
+                                .pa = pa,
+                                .state = (uint8_t)state,
+                                .cpu_level = level_at(&vm->cpu, gpa),
+                                .io_level = level_at(vm_io_space(vm), gpa),
+                                .owner = f.owner,
+                                .borrower = f.borrower,
+                                .pins = (uint16_t)(f.pins + f.borrower_pins) };
 }
 
 static bool alike(const struct tn_mem_run *a, const struct tn_mem_run *b)
@@ -207,7 +200,7 @@ int ctl_vm_mem(struct ctl *c)
     page = (gpa - TN_GUEST_RAM) >> PAGE_SHIFT;
     end = vm->gm.npages - page > MEM_PAGES ? page + MEM_PAGES : vm->gm.npages;
     for (; page < end; page++) {
-        describe(vm, page, &next);
+        next = describe(vm, page);
         if (run.bytes && alike(&run, &next)) {
             run.bytes += PAGE_SIZE;
             continue;
@@ -259,18 +252,15 @@ void ctl_events_drain(bool now)
     for (uint32_t n = 0; n < EVENT_RING && hv.smmu.im.ops->next_event(&hv.smmu.im, &ev); n++) {
         struct tn_event *e = &events.ring[events.in++ % EVENT_RING];
 
-        memset(e, 0, sizeof(*e));
-        e->sid = ev.sid;
-        e->owner = stream_owner(ev.sid);
-        e->type = ev.type;
-        e->write = ev.write;
-        e->addr = ev.addr;
-        e->ipa = ev.ipa;
-        e->time_ns = port_now();
+        *e = (struct tn_event){ .sid = ev.sid,
+                                .owner = stream_owner(ev.sid),
+                                .type = ev.type,
+                                .write = ev.write,
+                                .addr = ev.addr,
+                                .ipa = ev.ipa,
+                                .time_ns = port_now() };
         log_text(e->what, sizeof(e->what), "%s", ev.what ? ev.what : "?");
-        if (ev.overflow) {
-            events.lost++;
-        }
+        events.lost += ev.overflow;
         if (events.in - events.out > EVENT_RING) {
             events.out++;
             events.lost++;
