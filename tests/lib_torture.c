@@ -92,6 +92,9 @@ static __attribute__((format(printf, 1, 2))) void wrong(const char *fmt, ...)
         }                       \
     } while (0)
 
+/* There are tables for all that is here, many times: who finds none says where they went. */
+#define WHY(err) (err), (err) == -ENOMEM ? ", table-lost" : ""
+
 static uint64_t rnd(uint64_t below)
 {
     rng = rng * 6364136223846793005u + 1442695040888963407u;
@@ -139,8 +142,13 @@ static void drain(unsigned which)
     pthread_rwlock_unlock(&flight[which]);
 }
 
+/* The page that this thread converts, or none. */
+static _Thread_local uint64_t converting = PAGES;
+static void look_in_wait(unsigned which);
+
 static void in_wait(struct ts *world, struct ts_walker *w)
 {
+    look_in_wait((unsigned)(w->tree - world->tree));
     drain((unsigned)(w->tree - world->tree));
 }
 
@@ -270,7 +278,8 @@ static void *cpu(void *arg)
                                   what == MODEL_W ? PT_WRITE : PT_READ);
 
             count(TORTURE_FAULT);
-            PROMISE(err == 0 || err == -EAGAIN, "fault on page %lu: %d", (unsigned long)p, err);
+            PROMISE(err == 0 || err == -EAGAIN, "fault on page %lu: %d%s", (unsigned long)p,
+                    WHY(err));
             PROMISE(tries < 1000000, "page %lu faults for ever", (unsigned long)p);
             if (err == -EAGAIN) {
                 sched_yield();
@@ -317,7 +326,40 @@ static void *device(void *arg)
     return NULL;
 }
 
+/* Through the window at a frame: what the host's TLB still has must be the host's still. */
+static void host_look(uint64_t pa)
+{
+    struct ts_walker *w = &t.tree[2].w[0];
+    struct model_xlat x;
+
+    pthread_rwlock_rdlock(&flight[FLIGHT_HOST]);
+    if (model_tlb_translate(w->tlb, &w->ctx, pa,
+                            (struct model_access){ .what = MODEL_R, .user = true },
+                            &x) == MODEL_OK) {
+        delay(8);
+        PROMISE(x.oa == pa && frame_may_use(pa, OWNER_HOST), "host: window-not-closed: %#lx",
+                (unsigned long)pa);
+    }
+    pthread_rwlock_unlock(&flight[FLIGHT_HOST]);
+}
+
 /* ---- converters ---- */
+
+/* In every wait of a conversion, before it is over: the old can still be used, and is not yet another's. */
+static void look_in_wait(unsigned which)
+{
+    uint64_t p = converting;
+
+    if (p == PAGES) {
+        return;
+    }
+    if (which == FLIGHT_HOST) {
+        host_look(t.p0[p]);
+        host_look(t.p1[p]);
+    } else if (which <= FLIGHT_LAZY) {
+        (void)cpu_access(&t.tree[which].w[0], which, "in a conversion", p, MODEL_R);
+    }
+}
 
 static void converted(uint64_t p, bool to_shared, enum gmem_policy policy)
 {
@@ -348,12 +390,20 @@ static void *converter(void *arg)
         if (rnd(3) != 0) {
             usleep(20); /* let them come */
         }
+        if (!to_shared) { /* the window is in use until the last moment */
+            uint64_t pa = before == GMEM_SHARED ? t.p1[p] : t.p0[p];
+
+            (void)space_fault(&t.tree[2].s, pa, PT_READ);
+            host_look(pa);
+        }
+        converting = p;
         int err = gmem_convert(&t.gm, p, 1, to_shared, policy);
 
+        converting = PAGES;
         if (err != 0) {
             /* Pinned by the host; nothing changed. */
             count(TORTURE_REFUSED);
-            PROMISE(err == -EBUSY, "conversion of page %lu: %d", (unsigned long)p, err);
+            PROMISE(err == -EBUSY, "conversion of page %lu: %d%s", (unsigned long)p, WHY(err));
             PROMISE(gmem_state(&t.gm, p) == before, "refused, and the state changed");
             sched_yield();
             continue;
@@ -375,20 +425,10 @@ static void *host(void *arg)
     while (going()) {
         uint64_t p = rnd(4) == 0 ? rnd(PAGES) : atomic_load(&hot[rnd(HALVES)]);
         uint64_t pa = rnd(3) != 0 ? t.p1[p] : t.p0[p];
-        struct ts_walker *w = &t.tree[2].w[0];
-        struct model_xlat x;
         int err = space_fault(&t.tree[2].s, pa, PT_READ);
 
-        PROMISE(err == 0 || err == -EAGAIN || err == -EPERM, "host fault: %d", err);
-        pthread_rwlock_rdlock(&flight[FLIGHT_HOST]);
-        if (model_tlb_translate(w->tlb, &w->ctx, pa,
-                                (struct model_access){ .what = MODEL_R, .user = true },
-                                &x) == MODEL_OK) {
-            delay(8);
-            PROMISE(x.oa == pa && frame_may_use(pa, OWNER_HOST), "host: window-not-closed: %#lx",
-                    (unsigned long)pa);
-        }
-        pthread_rwlock_unlock(&flight[FLIGHT_HOST]);
+        PROMISE(err == 0 || err == -EAGAIN || err == -EPERM, "host fault: %d%s", WHY(err));
+        host_look(pa);
         if (frames_pin(pa, 1, OWNER_HOST) == 0) {
             count(TORTURE_PIN);
             sched_yield();
@@ -421,7 +461,7 @@ static void read_log(unsigned epoch, unsigned n)
     int err = iommu_view_log_read_clear(&view, TS_GUEST, LEN, out);
 
     count(TORTURE_LOG_READ);
-    PROMISE(err == 0, "log read: %d", err);
+    PROMISE(err == 0, "log read: %d%s", WHY(err));
     for (uint64_t p = 0; p < PAGES; p++) {
         PROMISE(!before[p] || bit(out, p) || bit(last, p), "write-lost: page %lu",
                 (unsigned long)p);
@@ -437,14 +477,14 @@ static void one_log(void)
 
     if (rnd(2)) {
         err = iommu_view_log_start(&view, SPACE_LOG_AHEAD, TS_GUEST, LEN, NULL, NULL);
-        PROMISE(err == 0, "log ahead: %d", err);
+        PROMISE(err == 0, "log ahead: %d%s", WHY(err));
         while (going() && (err = space_log_cut(&t.tree[0].s, &cursor, 2)) == 1) {
             count(TORTURE_CUT);
         }
-        PROMISE(err >= 0, "cut ahead: %d", err);
+        PROMISE(err >= 0, "cut ahead: %d%s", WHY(err));
     }
     err = iommu_view_log_start(&view, kind, TS_GUEST, LEN, bits, io_bits);
-    PROMISE(err == 0, "log start: %d", err);
+    PROMISE(err == 0, "log start: %d%s", WHY(err));
     if (err != 0) {
         return;
     }
@@ -465,7 +505,7 @@ static void one_log(void)
     atomic_store(&cpu_epoch, 0);
     atomic_store(&io_epoch, 0);
     err = iommu_view_log_stop(&view);
-    PROMISE(err == 0, "log stop: %d", err);
+    PROMISE(err == 0, "log stop: %d%s", WHY(err));
 }
 
 static void *logger(void *arg)
@@ -489,7 +529,7 @@ static void *switcher(void *arg)
     while (going()) {
         int err = iommu_view_set(&view, rnd(2) ? IOMMU_SHARE : IOMMU_MIRROR);
 
-        PROMISE(err == 0 || err == -EBUSY, "switch: %d", err);
+        PROMISE(err == 0 || err == -EBUSY, "switch: %d%s", WHY(err));
         if (err == 0) {
             count(TORTURE_SWITCH);
         }
@@ -508,12 +548,12 @@ static void *zapper(void *arg)
         int err = space_zap(&t.tree[0].s, TS_GUEST + (p << PAGE_SHIFT), n << PAGE_SHIFT);
 
         /* In share mode a device would miss it. */
-        PROMISE(err == 0 || err == -EOPNOTSUPP, "zap: %d", err);
+        PROMISE(err == 0 || err == -EOPNOTSUPP, "zap: %d%s", WHY(err));
         count(TORTURE_ZAP);
         err = space_zap(&t.tree[1].s, TS_GUEST + (p << PAGE_SHIFT), n << PAGE_SHIFT);
-        PROMISE(err == 0, "zap of a tree with page requests: %d", err);
+        PROMISE(err == 0, "zap of a tree with page requests: %d%s", WHY(err));
         err = space_age(&t.tree[0].s, TS_GUEST + (p << PAGE_SHIFT), n << PAGE_SHIFT, &young);
-        PROMISE(err == 0, "age: %d", err);
+        PROMISE(err == 0, "age: %d%s", WHY(err));
         count(TORTURE_AGE);
         usleep((useconds_t)rnd(700));
     }
@@ -579,13 +619,19 @@ static void *maker(void *arg)
         struct space s;
         struct space_audit a = { 0 }, h = { 0 };
 
-        PROMISE(space_init(&s, SPACE_CPU, &cfg) == 0, "space_init");
+        int made = space_init(&s, SPACE_CPU, &cfg);
+
+        PROMISE(made == 0, "a new space: %d%s", WHY(made));
+        if (made != 0) {
+            break;
+        }
         PROMISE(space_add_walker(&s, &t.tree[3].w[0].inv) == 0, "walker");
-        PROMISE(space_bind(&s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, rnd(2)) == 0, "bind");
+        made = space_bind(&s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, rnd(2));
+        PROMISE(made == 0, "bind: %d%s", WHY(made));
         for (unsigned i = 0; i < 20; i++) {
             int err = space_fault(&s, TS_GUEST + (rnd(PAGES) << PAGE_SHIFT), PT_WRITE);
 
-            PROMISE(err == 0 || err == -EAGAIN, "fault in a new space: %d", err);
+            PROMISE(err == 0 || err == -EAGAIN, "fault in a new space: %d%s", WHY(err));
         }
         space_audit(&s, TS_VM, NULL, NULL, &a);
         space_destroy(&s);
