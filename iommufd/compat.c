@@ -10,6 +10,18 @@ static int compat_ioas(struct ctx *c, struct ioas **s)
     return *s != NULL ? 0 : -ENODEV;
 }
 
+int compat_ioas_create(struct ctx *c)
+{
+    if (c->vfio_ioas == NULL) {
+        c->vfio_ioas = ioas_new(c);
+        if (c->vfio_ioas == NULL) {
+            return -ENOMEM;
+        }
+        obj_live(c->vfio_ioas);
+    }
+    return 0;
+}
+
 int compat_vfio_ioas(struct call *c)
 {
     struct u_vfio_ioas *u = &c->u->vfio_ioas;

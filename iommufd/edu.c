@@ -38,10 +38,10 @@ struct edu {
     unsigned char buffer[BUFFER_SIZE];
 };
 
-static void *edu_make(struct sw_dev *d)
+static int edu_make(struct sw_dev *d, const char *args)
 {
-    (void)d;
-    return calloc(1, sizeof(struct edu));
+    d->state = calloc(1, sizeof(struct edu));
+    return args != NULL ? -EINVAL : d->state == NULL ? -ENOMEM : 0;
 }
 
 static void edu_reset(struct sw_dev *d)
@@ -73,7 +73,7 @@ static void transfer(struct sw_dev *d)
     struct edu *e = d->state;
     bool out = (e->cmd & CMD_TO_MEMORY) != 0;
     uint64_t inside = out ? e->src : e->dst;
-    struct dma m = { e->pasid, out ? e->dst : e->src, (uint32_t)e->count, out };
+    struct dma m = { e->pasid, out ? e->dst : e->src, (uint32_t)e->count, out, NULL };
 
     if ((e->cmd & CMD_RUN) == 0) {
         return;
@@ -219,6 +219,11 @@ static void edu_write(struct sw_dev *d, uint64_t off, const void *buf, uint32_t 
     write_register(d, off, v);
 }
 
+static bool edu_intx(struct sw_dev *d)
+{
+    return ((const struct edu *)d->state)->irq != 0;
+}
+
 const struct sw_model edu_model = {
     .name = "edu",
     .vendor = 0x1234,
@@ -232,4 +237,5 @@ const struct sw_model edu_model = {
     .write = edu_write,
     .timer = transfer,
     .response = edu_response,
+    .intx = edu_intx,
 };

@@ -246,6 +246,11 @@ static int node_of(const char *path)
         sscanf(path + 22, "%u%n", &n, &end) == 1 && path[22 + end] == 0 && n < 4096) {
         return (int)(PROTO_NODE_DEVICE + n);
     }
+    if (path != NULL && strncmp(path, "/dev/vfio/", 10) == 0 && path[10] >= '0' &&
+        path[10] <= '9' && sscanf(path + 10, "%u%n", &n, &end) == 1 && path[10 + end] == 0 &&
+        n < 4096) {
+        return (int)(PROTO_NODE_GROUP + n);
+    }
     return path == NULL                          ? -1
            : strcmp(path, "/dev/iommu") == 0     ? PROTO_NODE_IOMMU
            : strcmp(path, "/dev/vfio/vfio") == 0 ? PROTO_NODE_VFIO

@@ -72,9 +72,11 @@ static int disguise(int ret, int fd, struct stat *st)
     if (ret == 0 && S_ISSOCK(st->st_mode)) {
         char kind = front_kind(fd, &n);
 
-        if (kind == 'i' || kind == 'd') {
+        if (kind == 'i' || kind == 'd' || kind == 'g') {
             st->st_mode = S_IFCHR | 0600;
-            st->st_rdev = kind == 'd' ? makedev(240, n) : makedev(10, 240);
+            st->st_rdev = kind == 'd'   ? makedev(240, n)
+                          : kind == 'g' ? makedev(241, n)
+                                        : makedev(10, 240);
             st->st_size = 0;
         }
         errno = saved;

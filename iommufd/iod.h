@@ -12,7 +12,8 @@
  *   ctx.c     an open /dev/iommu: its objects, and the dispatcher
  *   ioas.c hwpt.c device.c access.c eventq.c viommu.c compat.c   the calls
  *   server.c  descriptors and processes; front.c and seccomp.c are the two ways in
- *   vfio.c edu.c swdma.c san.c   software devices, their DMA, and what is wrong with it (swdev.h)
+ *   vfio.c group.c sw*.c edu.c nvme*.c san.c   software devices, their DMA, and what is wrong with it
+ *             (swdev.h)
  * selftest.c answers the kernel's own test operations; only a server started for that links to it
  * through `test_ops`.
  *
@@ -505,6 +506,7 @@ struct vdevice *viommu_vdev(const struct viommu *v, uint64_t virt_id);
 /* ---- compat.c ---- */
 int compat_ioctl(struct call *c);
 int compat_vfio_ioas(struct call *c);
+int compat_ioas_create(struct ctx *c); /* the container's own, if it has none yet */
 
 /* ---- selftest.c: the kernel's test operations; NULL unless the server was started for them ---- */
 struct test_ops {
@@ -517,7 +519,7 @@ extern const struct test_ops *test_ops;
 void selftest_enable(unsigned version);
 
 /* ---- server.c: descriptors that clients hold, each one end of a socket pair ---- */
-enum stream_kind { STREAM_CTX, STREAM_EVENTQ, STREAM_ACCESS, STREAM_DEVICE };
+enum stream_kind { STREAM_CTX, STREAM_EVENTQ, STREAM_ACCESS, STREAM_DEVICE, STREAM_GROUP };
 struct stream {
     enum stream_kind kind;
     int fd;       /* our end; end-of-file on it: the last copy is closed */

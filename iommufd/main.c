@@ -40,11 +40,16 @@ static const char help[] =
     "arm-s2\n"
     "  --table-memory MIB     memory for I/O page tables (default 128: about 32 GiB of 4 KiB "
     "pages)\n"
-    "  --device MODEL         adds a software device, /dev/vfio/devices/vfioN (N from 0): edu, a "
-    "DMA\n"
-    "                         engine with the registers of QEMU's. Each DMA is checked; what is "
-    "wrong is\n"
-    "                         reported with the stacks of the map and unmap calls\n"
+    "  --device MODEL         adds a software device, /dev/vfio/devices/vfioN and group "
+    "/dev/vfio/N (N\n"
+    "                         from 0), PCI address 0000:00:0M.0 with M = N + 1. Each DMA is "
+    "checked; what\n"
+    "                         is wrong is reported with the stacks of the map and unmap calls\n"
+    "             edu         a DMA engine with the registers of QEMU's\n"
+    "             nvme        an NVMe 1.4 controller with one namespace; nvme,OPTION,...: "
+    "size=64M (the\n"
+    "                         default; K, M, G), file=PATH (kept there, else in memory), "
+    "block=512 or 4096\n"
     "  --report FILE          the same reports as JSON, one a line\n"
     "  --suppressions FILE    lines of KIND DEVICE [FUNCTION], patterns: reports not to make\n"
     "  --error-exit CODE      exit code if there was a report and the program itself ended with 0\n"
@@ -99,7 +104,11 @@ static int device_option(const char *option, const char *value, struct options *
     int err = 0;
 
     if (strcmp(option, "--device") == 0) {
-        return sw_add(value) != 0 ? usage("--device knows edu", value) : 0;
+        err = sw_add(value);
+        return err == 0         ? 0
+               : err == -ENODEV ? usage("--device knows edu and nvme", value)
+               : err == -EINVAL ? usage("--device: this model has no such option", value)
+                                : usage("--device", strerror(-err));
     }
     if (strcmp(option, "--format") == 0) {
         o->format = strcmp(value, "amd-v1") == 0   ? DOMAIN_AMD_V1

@@ -25,8 +25,13 @@ enum {
     PROTO_PWRITE,
     PROTO_STATUS, /* arg: a process; value[0..1]: pages pinned and locked */
 };
-/* PROTO_NODE_DEVICE + n: /dev/vfio/devices/vfioN */
-enum proto_node { PROTO_NODE_IOMMU, PROTO_NODE_VFIO, PROTO_NODE_DEVICE };
+/* PROTO_NODE_DEVICE + n: /dev/vfio/devices/vfioN, PROTO_NODE_GROUP + n: /dev/vfio/N; n < 4096 */
+enum proto_node {
+    PROTO_NODE_IOMMU,
+    PROTO_NODE_VFIO,
+    PROTO_NODE_DEVICE,
+    PROTO_NODE_GROUP = PROTO_NODE_DEVICE + 4096
+};
 
 struct proto_req {
     uint32_t op, cmd;

@@ -163,6 +163,11 @@ static struct report judge(struct sw_dev *d, const struct dma *m, uint64_t iova,
     struct report r = { .kind = "never-mapped", .why = "nothing was mapped there" };
     struct hwpt *h = d->dev != NULL ? device_hwpt(d->dev, m->pasid) : NULL;
 
+    if (d->model->needs_master && !config_master(d)) {
+        r.kind = "no-bus-master";
+        r.why = "the driver has not set the bus master bit of the PCI command register";
+        return r;
+    }
     if (h == NULL || h->ioas == NULL) {
         r.kind = "not-attached";
         r.why = m->pasid == NO_PASID ? "the device is attached to nothing"
@@ -267,6 +272,10 @@ static void json_line(const struct sw_dev *d, const struct dma *m, uint64_t iova
             "\"transfer\":{\"iova\":\"%#llx\",\"length\":%u}",
             r->kind, d->name, m->pasid, m->write ? "write" : "read", (unsigned long long)iova,
             (unsigned long long)m->iova, m->len);
+    if (m->what != NULL) {
+        fputs(",\"for\":", json);
+        json_string(m->what);
+    }
     if (r->mapped != NULL) {
         fprintf(json, ",\"mapping\":{\"first\":\"%#llx\",\"last\":\"%#llx\"}",
                 (unsigned long long)r->first, (unsigned long long)r->last);
@@ -291,6 +300,9 @@ void san_report(struct sw_dev *d, const struct dma *m, uint64_t iova, bool memor
     fprintf(stderr, "tenon-iommufd: DMA %s: %s, PASID %u, %s at %#llx\n  %s\n", r.kind, d->name,
             m->pasid, m->write ? "write" : "read", (unsigned long long)iova, r.why);
     fprintf(stderr, "  transfer %#llx + %u bytes", (unsigned long long)m->iova, m->len);
+    if (m->what != NULL) {
+        fprintf(stderr, " (%s)", m->what);
+    }
     if (r.mapped != NULL) {
         fprintf(stderr, ", mapping %#llx to %#llx", (unsigned long long)r.first,
                 (unsigned long long)r.last);

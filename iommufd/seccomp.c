@@ -202,12 +202,7 @@ static int do_ioctl(struct asked *a, struct stream *s, int64_t *ret)
                       .out_fd = -1,
                       .front = a };
 
-    if (s->kind == STREAM_CTX) {
-        c.ctx = s->object;
-        *ret = ctx_ioctl(&c);
-    } else {
-        *ret = s->kind == STREAM_DEVICE ? vfio_ioctl(&c, s->object) : -ENOTTY;
-    }
+    *ret = server_ioctl(&c, s);
     if (c.out_fd >= 0 && *ret < 0) {
         close(c.out_fd);
     } else if (c.out_fd >= 0) {

@@ -101,6 +101,9 @@ static void stream_ended(struct stream *s)
     case STREAM_DEVICE:
         sw_closed(s->object);
         break;
+    case STREAM_GROUP:
+        group_closed(s->object);
+        break;
     }
     stream_drop(s);
 }
@@ -227,6 +230,10 @@ int server_node(const char *path)
         n < sw_count()) {
         return (int)(PROTO_NODE_DEVICE + n);
     }
+    if (sscanf(path, "/dev/vfio/%u%n", &n, &end) == 1 && end > 0 && path[end] == 0 &&
+        n < sw_count()) {
+        return (int)(PROTO_NODE_GROUP + n);
+    }
     return strcmp(path, "/dev/iommu") == 0       ? PROTO_NODE_IOMMU
            : strcmp(path, "/dev/vfio/vfio") == 0 ? PROTO_NODE_VFIO
                                                  : -1;
@@ -234,6 +241,11 @@ int server_node(const char *path)
 
 int server_open_node(unsigned node, int *out)
 {
+    if (node >= PROTO_NODE_GROUP) {
+        struct sw_dev *d = sw_number(node - PROTO_NODE_GROUP);
+
+        return d != NULL ? group_open(d, out) : -ENOENT;
+    }
     if (node >= PROTO_NODE_DEVICE) {
         struct sw_dev *d = sw_number(node - PROTO_NODE_DEVICE);
 
@@ -261,6 +273,38 @@ int64_t server_rw(struct mm *mm, struct stream *s, uint64_t uptr, uint64_t len, 
     return -EINVAL;
 }
 
+int server_ioctl(struct call *c, struct stream *s)
+{
+    switch (s->kind) {
+    case STREAM_CTX:
+        c->ctx = s->object;
+        return ctx_ioctl(c);
+    case STREAM_DEVICE:
+        return vfio_ioctl(c, s->object);
+    case STREAM_GROUP:
+        return group_ioctl(c, s->object);
+    default:
+        return -ENOTTY;
+    }
+}
+
+static int64_t do_mmap(struct stream *s, uint64_t offset, uint64_t len, int *out_fd)
+{
+    uint64_t at = 0;
+    int fd, err = 0;
+
+    if (s->kind == STREAM_DEVICE) {
+        err = vfio_mmap(s->object, offset, len, &fd, &at);
+    } else if (s->kind == STREAM_CTX) {
+        fd = mmap_find(s->object, offset, len);
+        err = fd < 0 ? fd : 0;
+    } else {
+        err = -ENODEV;
+    }
+    *out_fd = err == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+    return err != 0 ? err : *out_fd < 0 ? -ENFILE : (int64_t)at;
+}
+
 static void answer(struct proc *p, struct message *m, struct proto_rep *rep, int *out_fd)
 {
     struct stream *s = m->fds != 0 ? stream_of_fd(m->fd[0]) : NULL;
@@ -278,18 +322,12 @@ static void answer(struct proc *p, struct message *m, struct proto_rep *rep, int
         rep->ret = server_open_node((unsigned)m->req.arg, out_fd);
         break;
     case PROTO_IOCTL:
-        if (s != NULL && s->kind == STREAM_CTX) {
-            c.ctx = s->object;
-            rep->ret = ctx_ioctl(&c);
+        if (s != NULL) {
+            rep->ret = server_ioctl(&c, s);
             rep->out_at = c.out_at;
             rep->need_fd = c.need_fd;
             *out_fd = c.out_fd;
             rep->sleep_ms = m->req.cmd == U_IO(U_IOAS_UNMAP) ? sw_options.slow_unmap_ms : 0;
-        } else if (s != NULL && s->kind == STREAM_DEVICE) {
-            rep->ret = vfio_ioctl(&c, s->object);
-            rep->need_fd = c.need_fd;
-        } else if (s != NULL) {
-            rep->ret = -ENOTTY;
         }
         break;
     case PROTO_READ:
@@ -306,11 +344,8 @@ static void answer(struct proc *p, struct message *m, struct proto_rep *rep, int
         }
         break;
     case PROTO_MMAP:
-        if (s != NULL && s->kind == STREAM_CTX) {
-            int fd = mmap_find(s->object, m->req.arg, m->req.len);
-
-            *out_fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-            rep->ret = fd >= 0 ? 0 : fd;
+        if (s != NULL) {
+            rep->ret = do_mmap(s, m->req.arg, m->req.len, out_fd);
         }
         break;
     case PROTO_STATUS: {

@@ -37,6 +37,7 @@ struct proc *proc_of(pid_t pid, uid_t uid); /* the one there is, or a new one */
 /* What both ways in do with what they were asked. */
 int server_node(const char *path); /* enum proto_node, or -1: the path is not ours */
 int server_open_node(unsigned node, int *client);
+int server_ioctl(struct call *c, struct stream *s);
 int64_t server_rw(struct mm *mm, struct stream *s, uint64_t uptr, uint64_t len, uint64_t offset,
                   bool at, bool write);
 

@@ -24,8 +24,8 @@ static unsigned long made;
 /* A name for our end, by which a program that was started with the other end knows it. */
 static void name_it(int fd, enum stream_kind kind, const void *object)
 {
-    static const char letter[] = { 'i', 'e', 'a', 'd' };
-    unsigned number = kind == STREAM_DEVICE ? ((const struct sw_dev *)object)->number : 0;
+    static const char letter[] = { 'i', 'e', 'a', 'd', 'g' };
+    unsigned number = kind >= STREAM_DEVICE ? ((const struct sw_dev *)object)->number : 0;
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, PROTO_NAME "/%c%u/%d/%lu",
                      letter[kind], number, (int)getpid(), made++);

@@ -37,7 +37,7 @@ int sw_dma(struct sw_dev *d, const struct dma *m, void *buf)
     struct hwpt *h = d->dev != NULL ? device_hwpt(d->dev, m->pasid) : NULL;
     unsigned char *at = buf;
 
-    if (h == NULL || h->domain == NULL) {
+    if (h == NULL || h->domain == NULL || (d->model->needs_master && !config_master(d))) {
         san_report(d, m, m->iova, false);
         return -EFAULT;
     }

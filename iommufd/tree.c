@@ -15,7 +15,19 @@
 static char root[PATH_MAX - 512];
 static int failed;
 
-/* Makes the folders above the file too. */
+/* The full path; the folders above it are made. */
+static void place(char *full, const char *rest)
+{
+    snprintf(full, PATH_MAX, "%s/%s", root, rest);
+    for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')) != NULL; p++) {
+        *p = 0;
+        if (mkdir(full, 0755) != 0 && errno != EEXIST) {
+            failed = errno;
+        }
+        *p = '/';
+    }
+}
+
 static void put(const char *data, size_t len, const char *path, ...)
 {
     char rest[384], full[PATH_MAX];
@@ -24,14 +36,7 @@ static void put(const char *data, size_t len, const char *path, ...)
     va_start(ap, path);
     vsnprintf(rest, sizeof(rest), path, ap);
     va_end(ap);
-    snprintf(full, sizeof(full), "%s/%s", root, rest);
-    for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')) != NULL; p++) {
-        *p = 0;
-        if (mkdir(full, 0755) != 0 && errno != EEXIST) {
-            failed = errno;
-        }
-        *p = '/';
-    }
+    place(full, rest);
     int fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
     if (fd < 0 || write(fd, data, len) != (ssize_t)len) {
@@ -42,6 +47,20 @@ static void put(const char *data, size_t len, const char *path, ...)
     }
 }
 
+static void put_link(const char *path, const char *to, ...)
+{
+    char where[384], full[PATH_MAX];
+    va_list ap;
+
+    va_start(ap, to);
+    vsnprintf(where, sizeof(where), to, ap);
+    va_end(ap);
+    place(full, path);
+    if (symlink(where, full) != 0) {
+        failed = errno;
+    }
+}
+
 static void put_text(const char *text, const char *dir, const char *name)
 {
     put(text, strlen(text), "%s/%s", dir, name);
@@ -49,7 +68,7 @@ static void put_text(const char *text, const char *dir, const char *name)
 
 static void device(const struct sw_dev *d)
 {
-    char bdf[16], dir[64], text[128], link[PATH_MAX], to[64];
+    char bdf[16], dir[64], text[128];
     const struct sw_model *m = d->model;
 
     snprintf(bdf, sizeof(bdf), "0000:00:%02x.0", d->number + 1);
@@ -75,12 +94,19 @@ static void device(const struct sw_dev *d)
     snprintf(text, sizeof(text), "240:%u\n", d->number);
     put(text, strlen(text), "%s/vfio-dev/vfio%u/dev", dir, d->number);
     put("", 0, "dev/vfio/devices/vfio%u", d->number);
-    put("", 0, "sys/bus/pci/devices/.keep");
-    snprintf(link, sizeof(link), "%s/sys/bus/pci/devices/%s", root, bdf);
-    snprintf(to, sizeof(to), "../../../devices/tenon/%s", bdf);
-    if (symlink(to, link) != 0) {
-        failed = errno;
-    }
+    put("", 0, "dev/vfio/%u", d->number);
+    put("vfio-pci\n", 9, "sys/kernel/iommu_groups/%u/name", d->number);
+    put("DMA\n", 4, "sys/kernel/iommu_groups/%u/type", d->number);
+    snprintf(text, sizeof(text), "%s/iommu_group", dir);
+    put_link(text, "../../../kernel/iommu_groups/%u", d->number);
+    snprintf(text, sizeof(text), "sys/kernel/iommu_groups/%u/devices/%s", d->number, bdf);
+    put_link(text, "../../../../devices/tenon/%s", bdf);
+    snprintf(text, sizeof(text), "sys/bus/pci/drivers/vfio-pci/%s", bdf);
+    put_link(text, "../../../../devices/tenon/%s", bdf);
+    snprintf(text, sizeof(text), "%s/driver", dir);
+    put_link(text, "../../../bus/pci/drivers/vfio-pci");
+    snprintf(text, sizeof(text), "sys/bus/pci/devices/%s", bdf);
+    put_link(text, "../../../devices/tenon/%s", bdf);
 }
 
 int tree_make(const char *at)
@@ -93,13 +119,10 @@ int tree_make(const char *at)
         return -errno;
     }
     put("", 0, "dev/iommu");
+    put("", 0, "dev/vfio/vfio");
     for (unsigned i = 0; i < sw_count(); i++) {
         device(sw_number(i));
     }
-    char keep[PATH_MAX];
-
-    snprintf(keep, sizeof(keep), "%s/sys/bus/pci/devices/.keep", root);
-    unlink(keep);
     return -failed;
 }
 

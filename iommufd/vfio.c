@@ -87,32 +87,17 @@ static const struct dev_ops sw_ops = {
 
 /* ---- making, opening, closing ---- */
 
-static void config_init(struct sw_dev *d)
-{
-    unsigned char *c = d->config;
-
-    c[0] = (unsigned char)d->model->vendor;
-    c[1] = (unsigned char)(d->model->vendor >> 8);
-    c[2] = (unsigned char)d->model->device;
-    c[3] = (unsigned char)(d->model->device >> 8);
-    c[6] = 0x10; /* status: capabilities */
-    c[9] = (unsigned char)d->model->class_code;
-    c[10] = (unsigned char)(d->model->class_code >> 8);
-    c[11] = (unsigned char)(d->model->class_code >> 16);
-    c[0x34] = 0x40;
-    c[0x3d] = 1;
-    c[0x40] = 5; /* MSI, 64 bit, one vector */
-    c[0x42] = 0x80;
-}
-
 int sw_add(const char *spec)
 {
-    static const struct sw_model *models[] = { &edu_model };
+    static const struct sw_model *models[] = { &edu_model, &nvme_model };
     struct sw_dev **at = &devices;
     const struct sw_model *m = NULL;
+    const char *comma = strchr(spec, ',');
+    size_t len = comma != NULL ? (size_t)(comma - spec) : strlen(spec);
 
     for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
-        m = strcmp(spec, models[i]->name) == 0 ? models[i] : m;
+        m = strlen(models[i]->name) == len && strncmp(spec, models[i]->name, len) == 0 ? models[i]
+                                                                                       : m;
     }
     if (m == NULL) {
         return -ENODEV;
@@ -127,13 +112,14 @@ int sw_add(const char *spec)
     snprintf(d->name, sizeof(d->name), "%s%u", m->name, d->number);
     memset(d->irq, -1, sizeof(d->irq));
     d->timer = -1;
-    d->state = m->make(d);
     config_init(d);
+    int err = m->make(d, comma != NULL ? comma + 1 : NULL);
+
     while (*at != NULL) {
         at = &(*at)->next;
     }
     *at = d;
-    return d->state == NULL ? -ENOMEM : 0;
+    return err;
 }
 
 unsigned sw_count(void)
@@ -153,30 +139,24 @@ struct sw_dev *sw_number(unsigned n)
 
 int sw_open(struct sw_dev *d, int *client)
 {
-    if (d->stream != NULL) {
+    if (d->stream != NULL || d->group != NULL || d->container != NULL) {
         return -EBUSY;
     }
     d->stream = stream_new(STREAM_DEVICE, d, client);
     return d->stream == NULL ? -ENFILE : 0;
 }
 
-static void irq_off(struct sw_dev *d, unsigned index)
-{
-    for (unsigned v = 0; v < SW_VECTORS; v++) {
-        if (d->irq[index][v] >= 0) {
-            close(d->irq[index][v]);
-            d->irq[index][v] = -1;
-        }
-    }
-    d->enabled[index] = false;
-}
-
 void sw_closed(struct sw_dev *d)
 {
     d->model->reset(d);
+    d->mapped = false;
+    if (d->model->renew != NULL) {
+        d->model->renew(d);
+    }
     for (unsigned i = 0; i < SW_IRQS; i++) {
         irq_off(d, i);
     }
+    config_init(d);
     if (d->dev != NULL) {
         struct device *dev = d->dev;
         struct ctx *c = dev->obj.ctx;
@@ -186,6 +166,7 @@ void sw_closed(struct sw_dev *d)
         ctx_put(c);
     }
     d->stream = NULL;
+    group_device_closed(d);
 }
 
 /* ---- time and interrupts ---- */
@@ -224,20 +205,9 @@ void sw_after(struct sw_dev *d, uint64_t us)
     timerfd_settime(d->timer, 0, &t, NULL);
 }
 
-void sw_interrupt(struct sw_dev *d, unsigned vector)
-{
-    const uint64_t one = 1;
-
-    for (unsigned i = 0; i < 2; i++) { /* INTx, else MSI */
-        if (vector < SW_VECTORS && d->irq[i][vector] >= 0) {
-            (void)!write(d->irq[i][vector], &one, sizeof(one));
-        }
-    }
-}
-
 /* ---- calls ---- */
 
-static int read_args(struct call *c, void *to, uint32_t min)
+int vfio_args(struct call *c, void *to, uint32_t min)
 {
     uint32_t argsz;
 
@@ -248,10 +218,20 @@ static int read_args(struct call *c, void *to, uint32_t min)
     return argsz < min ? -EINVAL : 0;
 }
 
+int vfio_bind(struct sw_dev *d, struct ctx *ctx)
+{
+    d->dev = device_bind(ctx, &sw_ops, d);
+    if (d->dev == NULL) {
+        return -ENOMEM;
+    }
+    ctx->refs++;
+    return 0;
+}
+
 static int bind_call(struct call *c, struct sw_dev *d)
 {
     struct v_bind b;
-    int err = read_args(c, &b, sizeof(b));
+    int err = vfio_args(c, &b, sizeof(b));
 
     if (err != 0) {
         return err;
@@ -272,11 +252,10 @@ static int bind_call(struct call *c, struct sw_dev *d)
     }
     struct ctx *ctx = s->object;
 
-    d->dev = device_bind(ctx, &sw_ops, d);
-    if (d->dev == NULL) {
-        return -ENOMEM;
+    err = vfio_bind(d, ctx);
+    if (err != 0) {
+        return err;
     }
-    ctx->refs++;
     b.out_devid = d->dev->obj.id;
     err = mm_write(c->mm, c->arg + offsetof(struct v_bind, out_devid), &b.out_devid,
                    sizeof(b.out_devid));
@@ -293,10 +272,10 @@ static int bind_call(struct call *c, struct sw_dev *d)
 static int attach_call(struct call *c, struct sw_dev *d)
 {
     struct v_attach a = { 0 };
-    int err = read_args(c, &a, offsetof(struct v_attach, pasid));
+    int err = vfio_args(c, &a, offsetof(struct v_attach, pasid));
 
     if (err == 0 && (a.flags & V_PASID_FLAG) != 0) {
-        err = read_args(c, &a, sizeof(a));
+        err = vfio_args(c, &a, sizeof(a));
     }
     if (err != 0) {
         return err;
@@ -320,10 +299,10 @@ static int attach_call(struct call *c, struct sw_dev *d)
 static int detach_call(struct call *c, struct sw_dev *d)
 {
     struct v_detach a = { 0 };
-    int err = read_args(c, &a, offsetof(struct v_detach, pasid));
+    int err = vfio_args(c, &a, offsetof(struct v_detach, pasid));
 
     if (err == 0 && (a.flags & V_PASID_FLAG) != 0) {
-        err = read_args(c, &a, sizeof(a));
+        err = vfio_args(c, &a, sizeof(a));
     }
     if (err != 0) {
         return err;
@@ -338,7 +317,7 @@ static int detach_call(struct call *c, struct sw_dev *d)
 static int info_call(struct call *c)
 {
     struct v_device_info i = { 0 };
-    int err = read_args(c, &i, offsetof(struct v_device_info, cap_offset));
+    int err = vfio_args(c, &i, offsetof(struct v_device_info, cap_offset));
 
     if (err != 0) {
         return err;
@@ -358,7 +337,7 @@ static uint64_t region_size(const struct sw_dev *d, uint32_t index)
 static int region_call(struct call *c, struct sw_dev *d)
 {
     struct v_region_info r;
-    int err = read_args(c, &r, sizeof(r));
+    int err = vfio_args(c, &r, sizeof(r));
 
     if (err != 0) {
         return err;
@@ -368,111 +347,28 @@ static int region_call(struct call *c, struct sw_dev *d)
     }
     r.size = region_size(d, r.index);
     r.flags = r.size != 0 ? V_REGION_READ | V_REGION_WRITE : 0;
+    r.flags |= r.index == 0 && d->model->memory != NULL ? V_REGION_MMAP : 0;
     r.offset = (uint64_t)r.index << V_REGION_SHIFT;
     r.cap_offset = 0;
     r.argsz = sizeof(r);
     return mm_write(c->mm, c->arg, &r, sizeof(r));
 }
 
-static uint32_t irq_count(const struct sw_dev *d, uint32_t index)
+int vfio_mmap(struct sw_dev *d, uint64_t offset, uint64_t len, int *fd, uint64_t *at)
 {
-    return index == 0 ? 1 : index == 1 ? d->model->msi_vectors : 0;
-}
+    uint64_t size = region_size(d, 0);
 
-static int irq_info_call(struct call *c, struct sw_dev *d)
-{
-    struct v_irq_info i;
-    int err = read_args(c, &i, sizeof(i));
-
-    if (err != 0) {
-        return err;
-    }
-    if (i.index >= SW_IRQS) {
+    if (d->dev == NULL || d->model->memory == NULL || offset >> V_REGION_SHIFT != 0 ||
+        offset >= size || offset % PG != 0 || len == 0 || len > size - offset) {
         return -EINVAL;
     }
-    i.count = irq_count(d, i.index);
-    i.flags = V_IRQ_EVENTFD | (i.index == 1 ? V_IRQ_NORESIZE : 0);
-    return mm_write(c->mm, c->arg, &i, sizeof(i));
-}
-
-/* Eventfds: all are fetched before the first is set. */
-static int irq_eventfds(struct call *c, struct sw_dev *d, const struct v_irq_set *s)
-{
-    int fd[SW_VECTORS], err = 0;
-    uint32_t n = 0;
-
-    for (; n < s->count && err == 0; n++) {
-        int32_t number;
-
-        fd[n] = -1;
-        err = mm_read(c->mm, &number, c->arg + sizeof(*s) + n * sizeof(number), sizeof(number));
-        if (err == 0 && number >= 0) {
-            fd[n] = c->fd_get(c, number);
-            err = fd[n] < 0 ? fd[n] : 0;
-        }
+    *fd = d->model->memory(d);
+    *at = offset;
+    if (*fd >= 0 && !d->mapped) {
+        d->mapped = true;
+        sw_poll_start();
     }
-    for (uint32_t i = 0; i < n; i++) {
-        if (err != 0) {
-            if (fd[i] >= 0) {
-                close(fd[i]);
-            }
-            continue;
-        }
-        int *to = &d->irq[s->index][s->start + i];
-
-        if (*to >= 0) {
-            close(*to);
-        }
-        *to = fd[i];
-    }
-    d->enabled[s->index] = d->enabled[s->index] || err == 0;
-    return err;
-}
-
-static int irqs_call(struct call *c, struct sw_dev *d)
-{
-    struct v_irq_set s;
-    int err = read_args(c, &s, sizeof(s));
-    uint32_t data = s.flags & V_SET_DATA, action = s.flags & V_SET_ACTION;
-
-    if (err != 0) {
-        return err;
-    }
-    if (s.index >= SW_IRQS || (s.flags & ~(uint32_t)(V_SET_DATA | V_SET_ACTION)) != 0 ||
-        (data != V_SET_NONE && data != V_SET_BOOL && data != V_SET_EVENTFD) ||
-        (action != V_SET_MASK && action != V_SET_UNMASK && action != V_SET_TRIGGER) ||
-        s.start > irq_count(d, s.index) || s.count > irq_count(d, s.index) - s.start) {
-        return -EINVAL;
-    }
-    if (s.argsz < sizeof(s) + s.count * (data == V_SET_EVENTFD ? 4u : data == V_SET_BOOL)) {
-        return -EINVAL;
-    }
-    if (action != V_SET_TRIGGER) {
-        return s.index == 0 ? 0 : -ENOTTY; /* only INTx has a mask, and nothing to hold back */
-    }
-    if (data == V_SET_EVENTFD) {
-        return irq_eventfds(c, d, &s);
-    }
-    if (data == V_SET_NONE && s.count == 0) {
-        irq_off(d, s.index);
-        return 0;
-    }
-    if (!d->enabled[s.index]) {
-        return -EINVAL;
-    }
-    for (uint32_t i = 0; i < s.count; i++) {
-        unsigned char on = 1;
-
-        if (data == V_SET_BOOL && mm_read(c->mm, &on, c->arg + sizeof(s) + i, 1) != 0) {
-            return -EFAULT;
-        }
-        if (on != 0 && d->irq[s.index][s.start + i] >= 0) {
-            const uint64_t one = 1;
-
-            (void)!write(d->irq[s.index][s.start + i], &one, sizeof(one));
-        }
-    }
-    return 0;
+    return *fd < 0 ? *fd : 0;
 }
 
 int vfio_ioctl(struct call *c, struct sw_dev *d)
@@ -505,26 +401,6 @@ int vfio_ioctl(struct call *c, struct sw_dev *d)
 }
 
 /* ---- regions by read and write ---- */
-
-/* Writable bits of the configuration space: command, interrupt line, BAR 0, MSI. */
-static void config_write(struct sw_dev *d, uint64_t off, const unsigned char *from, uint32_t len)
-{
-    uint32_t bar;
-
-    for (uint32_t i = 0; i < len; i++) {
-        uint64_t at = off + i;
-
-        if (at == 4 || at == 5 || at == 0x3c || (at >= 0x10 && at < 0x14) ||
-            (at >= 0x42 && at < 0x4e)) {
-            d->config[at] = from[i];
-        }
-    }
-    memcpy(&bar, d->config + 0x10, sizeof(bar));
-    bar &= ~(uint32_t)(d->model->bar_size - 1);
-    memcpy(d->config + 0x10, &bar, sizeof(bar));
-    d->config[5] &= 0x07;
-    d->config[0x42] = (unsigned char)(0x80 | (d->config[0x42] & 1));
-}
 
 int64_t vfio_rw(struct sw_dev *d, struct mm *mm, uint64_t uptr, uint64_t len, uint64_t off,
                 bool write)

@@ -6,6 +6,10 @@
 #include <stdint.h>
 
 enum {
+    V_GROUP_GET_STATUS = 103,
+    V_GROUP_SET_CONTAINER = 104,
+    V_GROUP_UNSET_CONTAINER = 105,
+    V_GROUP_GET_DEVICE_FD = 106,
     V_DEVICE_GET_INFO = 107,
     V_DEVICE_GET_REGION_INFO = 108,
     V_DEVICE_GET_IRQ_INFO = 109,
@@ -16,8 +20,10 @@ enum {
     V_DEVICE_DETACH = 120,
 };
 enum { V_DEVICE_FLAG_RESET = 1, V_DEVICE_FLAG_PCI = 2 };
-enum { V_REGION_READ = 1, V_REGION_WRITE = 2 };
-enum { V_IRQ_EVENTFD = 1, V_IRQ_NORESIZE = 8 };
+enum { V_REGION_READ = 1, V_REGION_WRITE = 2, V_REGION_MMAP = 4 };
+enum { V_GROUP_VIABLE = 1, V_GROUP_CONTAINER_SET = 2 };
+enum { V_IRQ_EVENTFD = 1, V_IRQ_MASKABLE = 2, V_IRQ_AUTOMASKED = 4, V_IRQ_NORESIZE = 8 };
+enum { V_INTX, V_MSI, V_MSIX };
 enum {
     V_SET_NONE = 1,
     V_SET_BOOL = 2,
@@ -33,6 +39,9 @@ enum {
 #define V_CONFIG       7u
 #define V_PASID_FLAG   1u
 
+struct v_group_status {
+    uint32_t argsz, flags;
+};
 struct v_device_info {
     uint32_t argsz, flags, regions, irqs, cap_offset, pad;
 };
