@@ -178,14 +178,6 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
     return 0;
 }
 
-static unsigned ones(uint64_t w)
-{
-    w -= w >> 1 & 0x5555555555555555ull;
-    w = (w & 0x3333333333333333ull) + (w >> 2 & 0x3333333333333333ull);
-    w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0full;
-    return (unsigned)(w * 0x0101010101010101ull >> 56);
-}
-
 /* [page, stop) of the leaf that *at leads to. */
 static void set_bits(struct range *r, uint64_t *at, uint64_t page, uint64_t stop, bool bit)
 {
@@ -196,7 +188,7 @@ static void set_bits(struct range *r, uint64_t *at, uint64_t page, uint64_t stop
         uint64_t n = 64 - page % 64 < stop - page ? 64 - page % 64 : stop - page;
         uint64_t differ = (*w ^ all(bit)) & ~0ull >> (64 - n) << page % 64;
 
-        changed += differ == ~0ull ? 64 : ones(differ);
+        changed += differ == ~0ull ? 64 : range_ones(differ);
         range_store(w, *w ^ differ);
         page += n;
     }

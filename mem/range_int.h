@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the two files of the range store share: entries (range.c describes them). */
+/* What the files of the range store share: entries (range.c describes them). */
 #ifndef MEM_RANGE_INT_H
 #define MEM_RANGE_INT_H
 
@@ -42,6 +42,14 @@ static inline void range_put(struct range *r, uint64_t *at, uint64_t e)
 static inline void range_flatten(struct range *r, uint64_t *at, bool bit)
 {
     range_put(r, at, (*at & RANGE_ADDRESS) | (bit ? RANGE_ONE : 0));
+}
+
+static inline unsigned range_ones(uint64_t w)
+{
+    w -= w >> 1 & 0x5555555555555555ull;
+    w = (w & 0x3333333333333333ull) + (w >> 2 & 0x3333333333333333ull);
+    w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0full;
+    return (unsigned)(w * 0x0101010101010101ull >> 56);
 }
 
 #endif

@@ -21,7 +21,7 @@
 #define QUERIES     4096u
 #define HOLES       4096u /* of 2 MiB, at random places: the fragmented guest */
 
-enum { FLIP, SET, QUERY, FLIP_FRAGMENTED, QUERY_FRAGMENTED, CASES };
+enum { FLIP, SET, SET_ALTERNATING, SET_NEW, QUERY, FLIP_FRAGMENTED, QUERY_FRAGMENTED, CASES };
 
 /* `peer`: the name of the store that the ratio is to; none: the limit is in ns. */
 static const struct {
@@ -30,6 +30,8 @@ static const struct {
 } cases[CASES] = {
     [FLIP] = { "flip one hot page", "maple tree", 0.6 },
     [SET] = { "set 1G in one call", NULL, 1000 },
+    [SET_ALTERNATING] = { "  unaligned, alternating", NULL, 1000 },
+    [SET_NEW] = { "  unaligned, no leaf yet", NULL, 1000 },
     [QUERY] = { "random query", "bitmap", 1.2 },
     [FLIP_FRAGMENTED] = { "flip, 4096 holes of 2M", "maple tree", 0 },
     [QUERY_FRAGMENTED] = { "query, 4096 holes of 2M", "bitmap", 0 },
@@ -108,6 +110,24 @@ static void sets(struct run *r, bool keep)
     }
 }
 
+/* Ours alone: both ends in the middle of a leaf, where every page differs from its neighbours, or which is
+ * not there. */
+static void sets_unaligned(struct run *r, bool keep)
+{
+    uint64_t page = 40 * PAGES1G + 12345;
+
+    for (uint64_t p = page - 2 * PAGES1G / 8; p < page + PAGES1G + 2 * PAGES1G / 8; p++) {
+        r->s->set(p, 1, (p & 1) != 0);
+    }
+    TIMED(r, SET_ALTERNATING, r->s->set(page, PAGES1G, false), 1, keep);
+    r->s->set(39 * PAGES1G, 3 * PAGES1G, true);
+    r->s->set(r->hot, 1, false); /* this leaf and the array stay */
+    (void)r->s->bytes();         /* gives back what is not needed */
+    TIMED(r, SET_NEW, r->s->set(page, PAGES1G, false), 1, keep);
+    r->s->set(r->hot, 1, true);
+    r->s->set(39 * PAGES1G, 3 * PAGES1G, true);
+}
+
 static void round_one(struct run *r, bool fragmented, unsigned round)
 {
     bool keep = round > 0;
@@ -122,6 +142,9 @@ static void round_one(struct run *r, bool fragmented, unsigned round)
         sets(r, keep);
     } else if (round % 8 == 1) {
         sets_by_page(r);
+    }
+    if (r->s->ours) {
+        sets_unaligned(r, keep);
     }
     queries(r, QUERY, QUERIES, keep);
 }
@@ -230,7 +253,11 @@ static void print_case(struct run *runs, unsigned n, unsigned c, unsigned *misse
     printf("%-25s", cases[c].text);
     for (unsigned i = 0; i < n; i++) {
         median[i] = stat_median(&runs[i].set[c]);
-        printf(" %8.1f/%-8.1f", median[i], stat_min(&runs[i].set[c]));
+        if (median[i] > 0) {
+            printf(" %8.1f/%-8.1f", median[i], stat_min(&runs[i].set[c]));
+        } else {
+            printf(" %17s", "");
+        }
         if (cases[c].peer && !strcmp(runs[i].s->name, cases[c].peer)) {
             peer = median[i];
         }

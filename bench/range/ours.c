@@ -45,16 +45,12 @@ static void close_store(void)
 
 static inline void store_set(uint64_t page, uint64_t n, bool private)
 {
-    struct range_change c;
     int result;
 
     port_lock(&lock);
-    result = range_reserve(&range, &c, page, n, private);
-    if (result == 0) {
-        range_commit(&range, &c);
-    }
+    result = range_set(&range, page, n, private);
     port_unlock(&lock);
-    must(result, "range_reserve");
+    must(result, "range_set");
 }
 
 static inline bool store_get(uint64_t page)

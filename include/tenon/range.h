@@ -54,6 +54,8 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
                   unsigned state);
 void range_commit(struct range *r, const struct range_change *c);
 void range_cancel(struct range *r, const struct range_change *c);
+/* Both in one call, for whoever has nothing to do in between; cheapest for a few pages. Errors as reserve. */
+int range_set(struct range *r, uint64_t page, uint64_t n, unsigned state);
 
 /*
  * Give back what is not needed, in two steps: trim takes out leaves of one state, and the array if all
