@@ -44,14 +44,13 @@ static uint64_t count(const struct gmem_discard *d, uint64_t page, uint64_t n)
 /* The lock is held. Only marking pages that were not can need memory. */
 static int mark(struct gmem_discard *d, uint64_t page, uint64_t n, unsigned stale)
 {
-    struct range_change c;
-    int err = range_reserve(&d->stale, &c, page, n, stale);
+    uint64_t was = count(d, page, n);
+    int err = range_set(&d->stale, page, n, stale);
 
     if (err != 0) {
         return err;
     }
-    d->waiting -= count(d, page, n);
-    range_commit(&d->stale, &c);
+    d->waiting -= was;
     if (stale != STALE_NOT) {
         d->oldest = d->waiting == 0 ? port_now() : d->oldest;
         d->waiting += n;

@@ -63,6 +63,9 @@ static uint64_t set_words(uint64_t *w, const uint64_t *end, uint64_t bits)
 {
     uint64_t one = 0, two = 0, fours = 0;
 
+    for (const uint64_t *line = w; line < end; line += 8) {
+        __builtin_prefetch(line, 1);
+    }
     for (; w != end; w += 4) {
         uint64_t ab = carry(&one, w[0] ^ bits, w[1] ^ bits);
         uint64_t cd = carry(&one, w[2] ^ bits, w[3] ^ bits);

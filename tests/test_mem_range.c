@@ -343,9 +343,9 @@ static void no_memory(void **state)
             uint32_t nodes = r.nodes;
 
             ts_drain(left);
-            int err = left % 2 == 0 ? range_reserve(&r, &c, what[kind].page, what[kind].n,
-                                                    what[kind].state)
-                                    : range_set(&r, what[kind].page, what[kind].n, what[kind].state);
+            int err = left % 2 == 0
+                          ? range_reserve(&r, &c, what[kind].page, what[kind].n, what[kind].state)
+                          : range_set(&r, what[kind].page, what[kind].n, what[kind].state);
 
             if (err == 0) {
                 if (left % 2 == 0) {

@@ -18,6 +18,7 @@
 #define SMALL       (64 * PAGES1G) /* what stands for 1 TiB where there is an entry a page */
 #define FLIPS       256u
 #define SETS        16u
+#define UNALIGNED   4u
 #define QUERIES     4096u
 #define HOLES       4096u /* of 2 MiB, at random places: the fragmented guest */
 
@@ -111,21 +112,29 @@ static void sets(struct run *r, bool keep)
 }
 
 /* Ours alone: both ends in the middle of a leaf, where every page differs from its neighbours, or which is
- * not there. */
-static void sets_unaligned(struct run *r, bool keep)
+ * not there. Some ranges that do not touch. */
+static void sets_unaligned(struct run *r, unsigned what, bool keep)
 {
-    uint64_t page = 40 * PAGES1G + 12345;
+    const uint64_t base = 400 * PAGES1G, step = 3 * PAGES1G / 2;
+    uint64_t total = 0;
 
-    for (uint64_t p = page - 2 * PAGES1G / 8; p < page + PAGES1G + 2 * PAGES1G / 8; p++) {
+    for (uint64_t p = base; what == SET_ALTERNATING && p < base + UNALIGNED * step; p++) {
         r->s->set(p, 1, (p & 1) != 0);
     }
-    TIMED(r, SET_ALTERNATING, r->s->set(page, PAGES1G, false), 1, keep);
-    r->s->set(39 * PAGES1G, 3 * PAGES1G, true);
-    r->s->set(r->hot, 1, false); /* this leaf and the array stay */
-    (void)r->s->bytes();         /* gives back what is not needed */
-    TIMED(r, SET_NEW, r->s->set(page, PAGES1G, false), 1, keep);
+    if (what == SET_NEW) {
+        r->s->set(r->hot, 1, false); /* its leaf and the array stay */
+        (void)r->s->bytes();         /* gives back what is not needed */
+    }
+    long switches = stat_switches();
+
+    for (uint64_t i = 0; i < UNALIGNED; i++) {
+        total += r->s->set(base + i * step + 12345, PAGES1G, false);
+    }
+    if (keep && switches == stat_switches()) {
+        stat_add(&r->set[what], total, UNALIGNED);
+    }
+    r->s->set(base, UNALIGNED * step, true);
     r->s->set(r->hot, 1, true);
-    r->s->set(39 * PAGES1G, 3 * PAGES1G, true);
 }
 
 static void round_one(struct run *r, bool fragmented, unsigned round)
@@ -144,7 +153,8 @@ static void round_one(struct run *r, bool fragmented, unsigned round)
         sets_by_page(r);
     }
     if (r->s->ours) {
-        sets_unaligned(r, keep);
+        sets_unaligned(r, SET_ALTERNATING, keep);
+        sets_unaligned(r, SET_NEW, keep);
     }
     queries(r, QUERY, QUERIES, keep);
 }
