@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "mem/state.h"
-#include "space/internal.h"
+#include "space/log.h"
 
 #define STEP_LEAVES 4096u
 #define STEP_BYTES  ((uint64_t)64 << 20)
@@ -222,23 +222,90 @@ static void protect_again(struct space *s, uint64_t ia, uint64_t last, struct pt
     }
 }
 
+/* What a read is about, and the part that it is in the middle of. */
+struct log_read {
+    uint64_t ia, last, part;
+    uint64_t *out;
+};
+
+/* From *pos on, where something may have been written: not in a part that nothing touched and where
+ * nothing can be dirty, for no table is there. False: nowhere. */
+static bool to_read(const struct space *s, const struct log_read *r, uint64_t *pos)
+{
+    const struct space_log *l = &s->log;
+
+    for (unsigned n = 0; n < STEP_LEAVES; n++) {
+        uint64_t part = log_part(l, *pos);
+        uint64_t end = l->ia + ((part + 1) << log_part_shift(l)) - 1;
+        struct pt_leaf leaf;
+
+        if (log_touched(l, part) || part == r->part) {
+            return true;
+        }
+        if (l->kind == SPACE_LOG_DIRTY_BIT) {
+            if (pt_lookup(&s->pt, *pos, &leaf) != 0 || leaf.present ||
+                leaf.last - leaf.ia < SIZE_2M - 1) {
+                return true;
+            }
+            end = leaf.last < end ? leaf.last : end;
+        }
+        if (end >= r->last) {
+            return false;
+        }
+        *pos = end + 1;
+    }
+    return true; /* enough for one hold of the lock */
+}
+
+/* Parts that begin in [pos, end] and are read whole: what touches them from here on is new. */
+static void untouch(struct space_log *l, struct log_read *r, uint64_t pos, uint64_t end)
+{
+    unsigned shift = log_part_shift(l);
+
+    for (uint64_t p = log_part(l, pos); p <= log_part(l, end); p++) {
+        uint64_t first = l->ia + (p << shift), last = first + ((uint64_t)1 << shift) - 1;
+
+        if (first >= pos && (last <= r->last || r->last == l->last) && log_touched(l, p)) {
+            l->touched[p / 64] &= ~((uint64_t)1 << p % 64);
+            r->part = p;
+        }
+    }
+}
+
 /*
  * Taken out under the lock, together with the change that makes the next write visible again. What a
  * walker still writes through an entry that says "dirty already" is to a page of this answer, and
  * before the return: whoever copies the page then has it.
  */
-static void read_step(struct space *s, uint64_t ia, uint64_t last, uint64_t base, uint64_t *out)
+static bool read_step(struct space *s, struct log_read *r, uint64_t *pos)
 {
     struct pt_gather g;
 
     pt_gather_init(&g);
     space_lock(s);
+    if (!to_read(s, r, pos)) {
+        space_unlock(s);
+        return false;
+    }
+    uint64_t ia = *pos, last = ia | (STEP_BYTES - 1);
+
+    last = last > r->last ? r->last : last;
+    untouch(&s->log, r, ia, last);
     if (s->log.kind == SPACE_LOG_DIRTY_BIT) {
-        space_log_collect(s, ia, last, &g);
+        uint64_t from = ia, to = last;
+
+        log_collect(s, &from, &to, &g);
+        /* What leaves that reach further have set there is for another step. */
+        if (from < ia) {
+            log_touch(&s->log, from, ia - 1);
+        }
+        if (to > last) {
+            log_touch(&s->log, last + 1, to);
+        }
     } else {
         protect_again(s, ia, last, &g);
     }
-    take(s, ia, last, base, out);
+    take(s, ia, last, r->ia, r->out);
     bool issued = space_issue(s, &g);
 
     space_unlock(s);
@@ -246,11 +313,13 @@ static void read_step(struct space *s, uint64_t ia, uint64_t last, uint64_t base
         space_wait(s);
     }
     space_reclaim(s, &g);
+    *pos = last + 1;
+    return last != r->last;
 }
 
 int space_log_read_clear(struct space *s, uint64_t ia, uint64_t len, uint64_t *bitmap)
 {
-    uint64_t last = ia + (len - 1);
+    struct log_read r = { .ia = ia, .last = ia + (len - 1), .part = ~0ull, .out = bitmap };
     int err = 0;
 
     if (len == 0 || ((ia | len) & (PAGE_SIZE - 1)) != 0) {
@@ -259,16 +328,10 @@ int space_log_read_clear(struct space *s, uint64_t ia, uint64_t len, uint64_t *b
     port_lock(&s->map_lock);
     if (s->log.kind <= SPACE_LOG_AHEAD) {
         err = -ENOENT;
-    } else if (last < ia || ia < s->log.ia || last > s->log.last) {
+    } else if (r.last < ia || ia < s->log.ia || r.last > s->log.last) {
         err = -ERANGE;
     }
-    for (uint64_t pos = ia, end; err == 0; pos = end + 1) {
-        end = pos | (STEP_BYTES - 1);
-        end = end > last ? last : end;
-        read_step(s, pos, end, ia, bitmap);
-        if (end == last) {
-            break;
-        }
+    while (err == 0 && read_step(s, &r, &ia)) {
     }
     port_unlock(&s->map_lock);
     return err;

@@ -3,7 +3,7 @@
  * The part of a log that everything else in a space has to know: where a tree changes while it is
  * watched, what was written goes into the bitmap before the entry that knows it goes away.
  */
-#include "space/internal.h"
+#include "space/log.h"
 
 static void mark(struct space *s, uint64_t ia, uint64_t last)
 {
@@ -12,8 +12,10 @@ static void mark(struct space *s, uint64_t ia, uint64_t last)
     if (l->bits == NULL || ia > l->last || last < l->ia) {
         return;
     }
-    uint64_t from = ((ia < l->ia ? l->ia : ia) - l->ia) >> PAGE_SHIFT;
-    uint64_t to = ((last > l->last ? l->last : last) - l->ia) >> PAGE_SHIFT;
+    ia = ia < l->ia ? l->ia : ia;
+    last = last > l->last ? l->last : last;
+    log_touch(l, ia, last);
+    uint64_t from = (ia - l->ia) >> PAGE_SHIFT, to = (last - l->ia) >> PAGE_SHIFT;
 
     for (uint64_t w = from / 64; w <= to / 64; w++) {
         uint64_t mask = ~(uint64_t)0;
@@ -28,20 +30,29 @@ static void mark(struct space *s, uint64_t ia, uint64_t last)
     }
 }
 
+void log_collect(struct space *s, uint64_t *ia, uint64_t *last, struct pt_gather *g)
+{
+    struct space_log *l = &s->log;
+
+    /* Whole words of the bitmap and whole leaves: both lie inside the log. */
+    *ia &= ~(SPACE_LOG_BLOCK - 1);
+    *last |= SPACE_LOG_BLOCK - 1;
+    space_widen(s, ia, last);
+    if (pt_dirty_read_clear(&s->pt, *ia, *last - *ia + 1, l->bits + (*ia - l->ia) / SPACE_LOG_BLOCK,
+                            PAGE_SIZE, g) != 0) {
+        port_panic("space: a leaf crosses the end of a log");
+    }
+}
+
 static void collect(struct space *s, uint64_t ia, uint64_t last, struct pt_gather *g)
 {
     struct space_log *l = &s->log;
 
-    if (l->kind != SPACE_LOG_DIRTY_BIT || ia > l->last || last < l->ia) {
-        return;
-    }
-    /* Whole words of the bitmap and whole leaves: both lie inside the log. */
-    ia = (ia < l->ia ? l->ia : ia) & ~(SPACE_LOG_BLOCK - 1);
-    last = (last > l->last ? l->last : last) | (SPACE_LOG_BLOCK - 1);
-    space_widen(s, &ia, &last);
-    if (pt_dirty_read_clear(&s->pt, ia, last - ia + 1, l->bits + (ia - l->ia) / SPACE_LOG_BLOCK,
-                            PAGE_SIZE, g) != 0) {
-        port_panic("space: a leaf crosses the end of a log");
+    if (l->kind == SPACE_LOG_DIRTY_BIT && ia <= l->last && last >= l->ia) {
+        ia = ia < l->ia ? l->ia : ia;
+        last = last > l->last ? l->last : last;
+        log_collect(s, &ia, &last, g);
+        log_touch(l, ia, last);
     }
 }
 

@@ -89,10 +89,11 @@ enum space_log_kind {
     SPACE_LOG_DIRTY_BIT,     /* the walkers set it (live.hw_dirty): the only kind for devices */
 };
 #define SPACE_LOG_BLOCK ((uint64_t)64 << PAGE_SHIFT) /* one word of the bitmap */
+#define SPACE_LOG_PARTS 512u                         /* a read passes over those that are empty */
 struct space_log_ops;
 struct space_log {
     enum space_log_kind kind;
-    uint64_t ia, last;
+    uint64_t ia, last, touched[SPACE_LOG_PARTS / 64];
     uint64_t *bits; /* written and not yet read, one bit a page; under the space's lock */
     const struct space_log_ops *ops; /* what the rest of the space calls; NULL: no log */
 };
