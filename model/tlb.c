@@ -14,7 +14,8 @@ struct model_tlb *model_tlb_new(const struct model_tlb_cfg *cfg)
         return NULL;
     tlb->cfg = *cfg;
     model_rng_seed(&tlb->rng, cfg->seed);
-    if (!model_cache_init(&tlb->cache) || pthread_mutex_init(&tlb->lock, NULL) != 0) {
+    if (!model_cache_init(&tlb->cache) || pthread_mutex_init(&tlb->lock, NULL) != 0 ||
+        pthread_mutex_init(&tlb->syncing, NULL) != 0) {
         model_cache_destroy(&tlb->cache);
         free(tlb);
         return NULL;
@@ -27,6 +28,7 @@ void model_tlb_free(struct model_tlb *tlb)
     if (!tlb)
         return;
     pthread_mutex_destroy(&tlb->lock);
+    pthread_mutex_destroy(&tlb->syncing);
     model_cache_destroy(&tlb->cache);
     free(tlb->pending);
     free(tlb);
@@ -308,6 +310,7 @@ void model_tlb_sync(struct model_tlb *tlb)
     struct model_inv *batch = NULL;
     size_t count;
 
+    pthread_mutex_lock(&tlb->syncing);
     acquire(tlb);
     tlb_tick(tlb);
     while (tlb->unapplied) {
@@ -332,6 +335,7 @@ void model_tlb_sync(struct model_tlb *tlb)
         tlb->drain[i].fn(tlb->drain[i].ctx, batch, count);
     for (unsigned i = 0; batch && i < tlb->completeds; i++)
         tlb->completed[i].fn(tlb->completed[i].ctx, batch, count);
+    pthread_mutex_unlock(&tlb->syncing);
     free(batch);
 }
 

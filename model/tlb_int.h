@@ -39,6 +39,8 @@ struct tlb_hook {
 
 struct model_tlb {
     pthread_mutex_t lock;
+    pthread_mutex_t
+        syncing; /* a sync ends when those before it have: what they took is over by then */
     struct model_tlb_cfg cfg;
     struct model_rng rng;
     struct model_cache cache;

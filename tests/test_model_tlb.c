@@ -6,6 +6,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "lib_model.h"
 
@@ -562,6 +566,48 @@ static void seeds_repeat(void **state)
                 s[0].pointer_hits > 0 && s[0].root_walks > 0);
 }
 
+/* ---- two at once ---- */
+
+static sem_t in_report;
+static atomic_bool other_back, came_early;
+
+/* The first sync's report: the other sync has all the time it wants to come back too early. */
+static void slow_report(void *ctx, const struct model_inv *inv, size_t count)
+{
+    (void)ctx;
+    (void)inv;
+    (void)count;
+    sem_post(&in_report);
+    usleep(50000);
+    came_early = other_back;
+}
+
+static void *first_sync(void *t)
+{
+    model_tlb_sync(t);
+    return NULL;
+}
+
+/* Whose commands another one's sync took along is told so only when that one's report is over. */
+static void sync_ends_after_those_before_it(void **state)
+{
+    struct model_tlb *t = tlb_of(MODEL_TLB_NEVER_EVICTS, MODEL_APPLY_AT_SYNC, 1);
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(sem_init(&in_report, 0, 0), 0);
+    assert_true(model_tlb_on_completed(t, slow_report, NULL));
+    invalidate(t, model_inv_s2(LM_VMID, IA, LM_4K, 3, true));
+    assert_int_equal(pthread_create(&thread, NULL, first_sync, t), 0);
+    assert_int_equal(sem_wait(&in_report), 0);
+    model_tlb_sync(t);
+    other_back = true;
+    pthread_join(thread, NULL);
+    assert_false(came_early);
+    sem_destroy(&in_report);
+    model_tlb_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +627,7 @@ int main(void)
         cmocka_unit_test(speculation_fills_but_never_dirties),
         cmocka_unit_test(dirty_through_the_tlb),
         cmocka_unit_test(seeds_repeat),
+        cmocka_unit_test(sync_ends_after_those_before_it),
     };
 
     return cmocka_run_group_tests_name("model: TLB", tests, NULL, NULL);

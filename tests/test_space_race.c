@@ -18,9 +18,9 @@
  * a step costs fifty times as much, and finds a race the first time that it happens.
  */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-enum { PAGES = 2 * 512, STEPS = 40 };
+enum { PAGES = 2 * 512, STEPS = 200 };
 #else
-enum { PAGES = 2 * 512, STEPS = 400 };
+enum { PAGES = 2 * 512, STEPS = 10000 };
 #endif
 
 static struct ts t;
@@ -61,6 +61,14 @@ static void yield(struct ts *world, struct ts_walker *w)
     (void)world;
     (void)w;
     sched_yield();
+}
+
+/* Threads that only look make room now and then: else those that change wait for a CPU most of the time. */
+static void breathe(unsigned *looks)
+{
+    if (++*looks % 16 == 0) {
+        usleep(20);
+    }
 }
 
 /* Converts in its own half; what it converted last is known to it alone, so it can tell old from new. */
@@ -105,9 +113,11 @@ static void *converter(void *arg)
 static void *cpu(void *arg)
 {
     uint64_t r = 5 + (uint64_t)(uintptr_t)arg;
+    unsigned looks = 0;
 
     pthread_barrier_wait(&start);
     while (!atomic_load(&stop)) {
+        breathe(&looks);
         uint64_t p = rnd(&r, PAGES), oa;
 
         for (unsigned tries = 0; look(&t.tree[0].w[0], p, &oa) != MODEL_OK && tries < 1000;
@@ -129,10 +139,12 @@ static void *cpu(void *arg)
 static void *device(void *arg)
 {
     uint64_t r = 6, oa;
+    unsigned looks = 0;
 
     pthread_barrier_wait(&start);
     (void)arg;
     while (!atomic_load(&stop)) {
+        breathe(&looks);
         uint64_t p = rnd(&r, PAGES);
         enum model_fault fault = look(&t.tree[1].w[0], p, &oa);
 
@@ -149,10 +161,12 @@ static void *device(void *arg)
 static void *host(void *arg)
 {
     uint64_t r = 8;
+    unsigned looks = 0;
 
     pthread_barrier_wait(&start);
     (void)arg;
     while (!atomic_load(&stop)) {
+        breathe(&looks);
         uint64_t p = rnd(&r, PAGES), pa = rnd(&r, 2) ? t.p1[p] : t.p0[p];
         int err = space_fault(&t.tree[2].s, pa, PT_READ);
 
