@@ -243,9 +243,9 @@ $(B)/iommufd/%: tests/iommufd/%.c iommufd/uapi.h iommufd/vfio_uapi.h iommufd/pro
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(hosted_prog) -O1 $< -o $@
 
-# The same driver without a dynamic loader, for the other way in.
-iommufd_clients += $(B)/iommufd/edu-static
-$(B)/iommufd/edu-static: tests/iommufd/edu.c iommufd/uapi.h iommufd/vfio_uapi.h
+# The same drivers without a dynamic loader, for the other way in.
+iommufd_clients += $(B)/iommufd/edu-static $(B)/iommufd/nvme-static
+$(B)/iommufd/%-static: tests/iommufd/%.c iommufd/uapi.h iommufd/vfio_uapi.h
 	$(say) CC '$< (static)'
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(hosted_prog) -O1 -static $< -o $@

@@ -110,8 +110,10 @@ wanted()
     set -- "$1" make gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio xz-utils \
         patch libcmocka-dev
     case $1 in
-    test) set -- "$@" cmake pkgconf libfdt-dev spin ;;
-    check | list) set -- "$@" cmake pkgconf libfdt-dev spin clang clang-tidy clang-format ;;
+    test) set -- "$@" cmake pkgconf libfdt-dev spin qemu-utils ;;
+    check | list)
+        set -- "$@" cmake pkgconf libfdt-dev spin qemu-utils clang clang-tidy clang-format
+        ;;
     esac
     shift
     echo "$@"

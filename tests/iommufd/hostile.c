@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 
 #include "iommufd/proto.h"
 #include "iommufd/uapi.h"
+#include "iommufd/vfio_uapi.h"
 
 #define CHECK(what)                                                                      \
     do {                                                                                 \
@@ -266,14 +268,90 @@ static void closes(void)
     close(fd);
 }
 
+static void *fill(void *arg)
+{
+    const uint64_t most = UINT64_MAX - 1, one = 1;
+    int fd = *(int *)arg;
+
+    while (!stop) { /* full again as often as it was read */
+        uint64_t v;
+
+        (void)!write(fd, &most, sizeof(most));
+        (void)!write(fd, &one, sizeof(one));
+        (void)!read(fd, &v, sizeof(v));
+    }
+    return NULL;
+}
+
+/* The second device, an NVMe controller: registers that are mapped, queues and lists, all written at
+ * random at once, and an interrupt that always seems to have no room. */
+static void registers(void)
+{
+    static const uint32_t off[] = { 0x14,   0x14,   0x24,   0x28,   0x30,   0x0c,   0x10,
+                                    0x1000, 0x1000, 0x1004, 0x1008, 0x100c, 0x1010, 0x1ff8 };
+    struct v_bind b = { .argsz = sizeof(b), .iommufd = open_iommu() };
+    uint32_t s = ioas_of(b.iommufd);
+    struct v_attach a = { .argsz = sizeof(a), .pt_id = s };
+    int dev = open("/dev/vfio/devices/vfio1", O_RDWR), irq = eventfd(0, EFD_NONBLOCK);
+    struct {
+        struct v_irq_set s;
+        int fd;
+    } set = { { sizeof(set), V_SET_EVENTFD | V_SET_TRIGGER, V_MSIX, 0, 1 }, irq };
+    uint64_t config = (uint64_t)V_CONFIG << V_REGION_SHIFT;
+    uint16_t command = 6;
+    uint32_t *mem =
+        mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned seed = 5;
+    pthread_t t;
+
+    CHECK(dev >= 0 && ioctl(dev, U_IO(V_DEVICE_BIND), &b) == 0);
+    CHECK(ioctl(dev, U_IO(V_DEVICE_ATTACH), &a) == 0);
+    CHECK(map_at(b.iommufd, s, mem, 64 * 4096, 1 << 20) == 0);
+    CHECK(pwrite(dev, &command, 2, (off_t)(config | 4)) == 2);
+    CHECK(ioctl(dev, U_IO(V_DEVICE_SET_IRQS), &set) == 0);
+    volatile uint32_t *bar = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, dev, 0);
+
+    CHECK(bar != MAP_FAILED);
+    CHECK(pthread_create(&t, NULL, fill, &irq) == 0);
+    for (unsigned i = 0; i < 400000; i++) {
+        uint32_t at = off[(unsigned)rand_r(&seed) % (sizeof(off) / sizeof(off[0]))];
+        uint32_t v = (uint32_t)rand_r(&seed);
+
+        bar[at / 4] = at == 0x14    ? 4 << 20 | 6 << 16 | (v % 64 != 0)
+                      : at == 0x24  ? 0x000f000f
+                      : at < 0x40   ? (1 << 20) + (v % 64 << 12)
+                      : v % 16 == 0 ? v
+                                    : v % 16;
+        if (i % 1000 == 0) {
+            bar[(unsigned)rand_r(&seed) % 4096] = v;
+            (void)!pwrite(dev, &v, 4, (off_t)(v % 4096 * 4));
+        }
+        for (unsigned k = 0; k < 4;
+             k++) { /* commands: opcodes that there are, pages of the memory */
+            uint32_t w = (uint32_t)rand_r(&seed), where = w % (64 * 1024);
+
+            mem[where] = where % 16 == 0                  ? w >> 16 & 0xf
+                         : where % 2 == 0 && w >> 31 != 0 ? (1 << 20) + (w >> 8 & 0x3ffff)
+                                                          : w >> 16 & 0x1f;
+        }
+    }
+    stop = 1;
+    pthread_join(t, NULL);
+    CHECK(ioctl(dev, U_IO(V_DEVICE_RESET)) == 0);
+    close(dev);
+    close(b.iommufd);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*fn)(void);
     } mode[] = {
-        { "kills", kills }, { "ids", ids },       { "flickers", flickers }, { "noises", noises },
-        { "junk", junk },   { "closes", closes }, { "thousand", thousand },
+        { "kills", kills },       { "ids", ids },
+        { "flickers", flickers }, { "noises", noises },
+        { "junk", junk },         { "closes", closes },
+        { "thousand", thousand }, { "registers", registers },
     };
 
     for (size_t i = 0; argc == 2 && i < sizeof(mode) / sizeof(mode[0]); i++) {
