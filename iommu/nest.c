@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include <tenon/errno.h>
+#include <tenon/iommu_hold.h>
 #include <tenon/nest.h>
 
 static struct nest_entry *find(struct nest *n, uint32_t sid, uint32_t pasid)
@@ -75,7 +76,11 @@ int nest_attach(struct nest *n, uint32_t sid, uint32_t pasid, const struct nest_
         err = -ENOSPC;
     } else {
         e->asid = (uint16_t)(n->asid_first + (uint32_t)(e - n->entry));
+        iommu_domain_hold(n->second);
         err = n->ops->attach(n->second->im, sid, pasid, n->second, first, e->asid);
+        if (err != 0 || old != NULL) {
+            iommu_domain_release(n->second); /* it is not there, or was held already */
+        }
     }
     if (err == 0) {
         if (old != NULL) {
@@ -94,6 +99,7 @@ static void take_off(struct nest *n, struct nest_entry *e)
     n->ops->detach(n->second->im, e->sid, e->pasid);
     forget(n, e); /* before somebody else gets the tag */
     e->used = false;
+    iommu_domain_release(n->second);
 }
 
 int nest_detach(struct nest *n, uint32_t sid, uint32_t pasid)

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include <tenon/errno.h>
+#include <tenon/iommu_hold.h>
 #include <tenon/pasid.h>
 
 /* ---- numbers; the lock is held ---- */
@@ -44,6 +45,7 @@ static void take_off(struct pasid_set *set, struct pasid *p)
         if (p->use[i].im != NULL) {
             set->ops->detach(p->use[i].im, p->use[i].sid, p->id);
             p->use[i].im = NULL;
+            iommu_domain_release(p->domain);
         }
     }
 }
@@ -162,27 +164,53 @@ static struct pasid *of_control(const struct pasid_control *c, uint32_t id)
     return p != NULL && p->kind == PASID_OF_CONTROL && p->from == c ? p : NULL;
 }
 
+static int point(struct pasid_set *set, struct iommu *im, uint32_t sid, uint32_t id,
+                 struct iommu_domain *d)
+{
+    iommu_domain_hold(d);
+    int err = set->ops->attach(im, sid, id, d);
+
+    if (err != 0) {
+        iommu_domain_release(d);
+    }
+    return err;
+}
+
+/* Back to the tree that it had, which it still holds. */
+static void point_back(struct pasid_set *set, struct pasid *p, struct pasid_use *u,
+                       struct iommu_domain *from)
+{
+    if (set->ops->attach(u->im, u->sid, p->id, p->domain) != 0) {
+        set->ops->detach(u->im, u->sid, p->id); /* nothing rather than the wrong tree */
+        u->im = NULL;
+        iommu_domain_release(p->domain);
+    }
+    iommu_domain_release(from);
+}
+
 static int reshape(struct pasid_set *set, struct pasid *p, struct iommu_domain *d)
 {
-    for (uint32_t i = 0; i < PASID_USES; i++) {
-        const struct pasid_use *u = &p->use[i];
-        int err = u->im == NULL ? 0 : (u->im == d->im ? 0 : -EINVAL);
+    int err = 0;
+    uint32_t n;
 
-        if (err == 0 && u->im != NULL) {
-            err = set->ops->attach(u->im, u->sid, p->id, d);
-        }
-        while (err != 0 && i-- > 0) {
-            u = &p->use[i];
-            if (u->im != NULL && set->ops->attach(u->im, u->sid, p->id, p->domain) != 0) {
-                set->ops->detach(u->im, u->sid, p->id); /* nothing rather than the wrong tree */
-                p->use[i].im = NULL;
-            }
-        }
-        if (err != 0) {
-            return err;
+    for (n = 0; n < PASID_USES && err == 0; n++) {
+        const struct pasid_use *u = &p->use[n];
+
+        if (u->im != NULL) {
+            err = u->im == d->im ? point(set, u->im, u->sid, p->id, d) : -EINVAL;
         }
     }
-    return 0;
+    n -= err != 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct pasid_use *u = &p->use[i];
+
+        if (u->im != NULL && err != 0) {
+            point_back(set, p, u, d);
+        } else if (u->im != NULL) {
+            iommu_domain_release(p->domain);
+        }
+    }
+    return err;
 }
 
 int pasid_control_shape(struct pasid_control *c, uint32_t id, struct iommu_domain *d)
@@ -286,7 +314,7 @@ int pasid_attach(struct pasid_set *set, struct iommu *im, uint32_t sid, owner_t 
     } else if ((use = use_of(p, NULL, 0)) == NULL) {
         err = -ENOSPC;
     } else {
-        err = set->ops->attach(im, sid, id, p->domain);
+        err = point(set, im, sid, id, p->domain);
     }
     if (err == 0) {
         *use = (struct pasid_use){ .im = im, .sid = sid };
@@ -310,6 +338,7 @@ int pasid_detach(struct pasid_set *set, struct iommu *im, uint32_t sid, owner_t 
     } else {
         set->ops->detach(im, sid, id);
         use->im = NULL;
+        iommu_domain_release(p->domain);
     }
     port_unlock(&set->lock);
     return err;

@@ -41,15 +41,41 @@ static void drv_detach(struct iommu *x, uint32_t sid, uint32_t pasid)
     drv.at[sid][pasid] = NULL;
 }
 
+/* A domain's own invalidations: they are let through while somebody uses it. */
+static unsigned forgotten;
+
+static void dom_issue(struct invalidator *inv, const struct pt_gather *g)
+{
+    (void)inv;
+    forgotten += g->all;
+}
+
+static void dom_wait(struct invalidator *inv)
+{
+    (void)inv;
+}
+
+static struct iommu_domain a_domain(owner_t owner)
+{
+    return (struct iommu_domain){ .im = &im,
+                                  .owner = owner,
+                                  .driver = { .issue = dom_issue, .wait = dom_wait } };
+}
+
+static void users(const struct iommu_domain *d, uint32_t n)
+{
+    tp_assert(d->devices == n, "invalidations-held-back: %u users, not %u\n", d->devices, n);
+}
+
 static const struct pasid_ops pops = { .attach = drv_attach, .detach = drv_detach };
 
 static void open_set(void)
 {
     memset(&drv, 0, sizeof(drv));
     im = im2 = (struct iommu){ .caps = { .ssid_bits = 4 } };
-    d1 = (struct iommu_domain){ .im = &im, .owner = TS_VM };
-    d2 = (struct iommu_domain){ .im = &im, .owner = TS_VM };
-    d3 = (struct iommu_domain){ .im = &im, .owner = OTHER };
+    d1 = d2 = a_domain(TS_VM);
+    d3 = a_domain(OTHER);
+    forgotten = 0;
     assert_int_equal(pasid_set_init(&set, &pops, slots, 0), -EINVAL);
     assert_int_equal(pasid_set_init(&set, &pops, slots, 1u << 20), -EINVAL);
     assert_int_equal(pasid_set_init(&set, &pops, slots, N), 0);
@@ -109,6 +135,8 @@ static void two_ways(void **state)
             assert_ptr_equal(pasid_domain(&set, &im, who->sid, ids[k]), &d1);
         }
     }
+    users(&d1, 6);
+    tp_assert(forgotten == 1, "invalidations-held-back: the tag was not cleared first\n");
     assert_null(pasid_domain(&set, &im, 3, a));
     assert_null(pasid_domain(&set, &im, 0, 0));
     assert_int_equal(pasid_attach(&set, &im, 0, TS_VM, 0), -ENOENT);
@@ -123,6 +151,8 @@ static void two_ways(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_ptr_equal(drv.at[i][p[2].id], &d1);
     }
+    users(&d1, 6);
+    users(&d2, 0);
     unsigned detached = drv.detached;
 
     assert_int_equal(pasid_control_shape(&c, p[2].id, &d2), 0);
@@ -130,12 +160,15 @@ static void two_ways(void **state)
         assert_ptr_equal(drv.at[i][p[2].id], &d2);
     }
     assert_int_equal(drv.detached, detached);
+    users(&d1, 3);
+    users(&d2, 3);
 
     assert_int_equal(pasid_control_free(&c, p[2].id), -EBUSY);
     assert_int_equal(pasid_detach(&set, &im, 1, OTHER, a), -EPERM);
     assert_int_equal(pasid_detach(&set, &im, 1, TS_VM, a), 0);
     assert_int_equal(pasid_detach(&set, &im, 1, TS_VM, a), -ENOENT);
     assert_null(drv.at[1][a]);
+    users(&d1, 2);
 
     /* The last holder takes it off every device; a freed number is not the next one given. */
     assert_int_equal(pasid_put_mirror(&set, &proc_a), 0);
@@ -159,6 +192,8 @@ static void two_ways(void **state)
     assert_int_equal(pasid_put_mirror(&set, &proc_a), 0);
     assert_int_equal(pasid_put_mirror(&set, &proc_b), 0);
     assert_int_equal(set.taken, 0);
+    users(&d1, 0);
+    users(&d2, 0);
     for (unsigned i = 0; i < N; i++) {
         assert_null(slots[i]);
     }
@@ -307,9 +342,9 @@ static void nesting(void **state)
     im = (struct iommu){ .caps = { .asid_bits = 8, .ssid_bits = 5, .nested = true } };
     assert_int_equal(space_init(&s2, SPACE_IO, &cfg), 0);
     for (unsigned i = 0; i < 2; i++) {
-        second[i] = (struct iommu_domain){
-            .im = &im, .space = &s2, .owner = TS_VM, .tag = (uint16_t)(7 + i)
-        };
+        second[i] = a_domain(TS_VM);
+        second[i].space = &s2;
+        second[i].tag = (uint16_t)(7 + i);
     }
     im.caps.nested = false;
     assert_int_equal(nest_init(&n[0], &nops, &second[0], 0), -EOPNOTSUPP);
@@ -333,6 +368,8 @@ static void nesting(void **state)
     assert_int_equal(nest_attach(&n[0], 1, 3, &s1), 0);
     assert_int_equal(nest_attach(&n[0], 1, 4, &s1), 0);
     assert_int_equal(nest_attach(&n[1], 2, 3, &s1), 0);
+    users(&second[0], 2);
+    users(&second[1], 1);
     first_open(&f[0], 7, n[0].entry[0].asid);
     first_open(&f[1], 7, n[0].entry[1].asid);
     first_open(&f[2], 8, n[1].entry[0].asid);
@@ -409,6 +446,8 @@ static void nesting(void **state)
     tp_assert(!cached(&f[1], 1), "stale-first-stage: ended\n");
     assert_true(cached(&f[2], 1));
     nest_fini(&n[1]);
+    users(&second[0], 0);
+    users(&second[1], 0);
     assert_int_equal(nattached, 4);
     assert_int_equal(ndetached, 3);
     for (uint32_t i = 0; i < NEST_PASIDS; i++) {

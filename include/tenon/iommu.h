@@ -66,7 +66,7 @@ struct iommu_domain {
     owner_t owner;
     uint16_t tag; /* VMID (stage 2) or ASID (stage 1) */
     bool stage1;
-    uint32_t devices; /* attached */
+    uint32_t devices; /* streams attached, PASIDs, guests' first stages over it */
     /* The driver's own invalidator; inv asks it only while devices are attached, and the tag is
      * invalidated as a whole before the first is. */
     struct invalidator driver;
@@ -80,7 +80,7 @@ struct iommu_domain {
  */
 int iommu_domain_init(struct iommu *im, struct iommu_domain *d, struct space *space, owner_t owner,
                       int vmid);
-/* -EBUSY while devices are attached. What iommu_map made is unmapped and unpinned. */
+/* -EBUSY while anybody uses it (iommu_hold.h too). What iommu_map made is unmapped and unpinned. */
 int iommu_domain_fini(struct iommu_domain *d);
 
 /* A stream. -ERANGE sid; -EBUSY attached already, here or elsewhere; -ENOSPC; the driver's own. */
