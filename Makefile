@@ -178,11 +178,15 @@ $(B)/initramfs.gz: tools/init tools/mkinitramfs $(initramfs_parts) | $(B)/debian
 
 # ---- hosted: library, models, tests --------------------------------------------------------
 
-# One set of rules for each way to build: name, compiler, flags.
+# tools/mutants compiles what a wrong variant changes without optimisation: most of its time is the compiler's.
+hosted_opt := -O2
+
+# One set of rules for each way to build: name, compiler, flags. An object is removed first: those of
+# wrong variants are links to what was built before.
 define hosted_build
 $(B)/$(1)/%.c.o: %.c
 	$$(say) CC '$$< ($(1))'
-	$$(Q)mkdir -p $$(@D)
+	$$(Q)mkdir -p $$(@D) && rm -f $$@ $$(@:.o=.d)
 	$$(Q)$(2) $$(if $$(filter $$(core_src),$$<),$$(hosted_core),$$(hosted_prog)) $(3) $$(depend) \
 	    -c $$< -o $$@
 
@@ -211,7 +215,7 @@ $(1)_tests := $$(patsubst tests/%.c,$(B)/$(1)/%,$$(test_src))
 -include $$(patsubst %,$(B)/$(1)/%.d,$$(hosted_src) $$(model_src) $$(helper_src) $$(test_src))
 endef
 
-$(eval $(call hosted_build,hosted,$(CC),-O2))
+$(eval $(call hosted_build,hosted,$(CC),$(hosted_opt)))
 $(eval $(call hosted_build,asan,$(CC),-O1 -fsanitize=address$(comma)undefined \
     -fno-sanitize-recover=all -fno-omit-frame-pointer))
 $(eval $(call hosted_build,tsan,$(CC),-O1 -fsanitize=thread -Wno-tsan))

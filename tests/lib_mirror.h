@@ -22,6 +22,10 @@ void tm_memory(void);
 /* Ordinary users only: from here on the test is one, if it was started by root. */
 void tm_be_ordinary(void);
 
+/* In a child: it is killed when its parent ends, however that comes, and after TM_SECONDS. */
+#define TM_SECONDS 300u
+void tm_end_with(pid_t parent);
+
 /* ---- the device (lib_mirror_dev.c) ---- */
 
 struct tm_device {

@@ -180,6 +180,7 @@ static void dev_wait(struct invalidator *inv)
 void tm_device_start(struct tm_device *d, struct space *s, const struct mirror_watch *w)
 {
     int pair[2];
+    pid_t parent = getpid();
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     *d = (struct tm_device){ .inv = { .issue = dev_issue, .wait = dev_wait }, .sock = pair[0] };
@@ -189,6 +190,7 @@ void tm_device_start(struct tm_device *d, struct space *s, const struct mirror_w
     if (d->pid == 0) {
         static struct device dev;
 
+        tm_end_with(parent);
         dev.ctx = (struct model_ctx){
             .walk = tp_walk_cfg(&s->pt), .mem = &dev.mem, .vmid = 1, .asid = 1
         };

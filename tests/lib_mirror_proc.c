@@ -54,6 +54,15 @@ void tm_be_ordinary(void)
     }
 }
 
+void tm_end_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent) {
+        _exit(1);
+    }
+    alarm(TM_SECONDS);
+}
+
 /* ---- in the followed process ---- */
 
 static long result(long r)
@@ -79,6 +88,7 @@ NO_SANITIZER static int unmapping_child(void *arg)
     char sign;
 
     (void)arg;
+    syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     syscall(SYS_read, child.go[0], &sign, 1);
     syscall(SYS_munmap, child.at, child.len);
     syscall(SYS_exit, 0);
@@ -211,8 +221,10 @@ _Noreturn static void proc_main(int offer, int sock, int file, uint64_t *alias, 
             break;
         }
     }
-    syscall(SYS_exit_group, 0);
-    __builtin_unreachable();
+    for (;;) {
+        syscall(SYS_exit_group, 0); /* a watched call: it fails when nobody watches any more */
+        kill(getpid(), SIGKILL);
+    }
 }
 
 /* ---- in the test ---- */
@@ -247,6 +259,7 @@ const char *tm_open(struct tm_rig *t, unsigned how, const struct pt_config *cfg,
     static char why[200];
     int offer[2], orders[2];
     struct proc_hello hello = { 0 };
+    pid_t parent = getpid();
 
     *t = (struct tm_rig){ .file = memfd_create("followed", MFD_CLOEXEC | MFD_ALLOW_SEALING) };
     assert_true(t->file >= 0);
@@ -258,6 +271,7 @@ const char *tm_open(struct tm_rig *t, unsigned how, const struct pt_config *cfg,
     t->p.pid = fork();
     assert_true(t->p.pid >= 0);
     if (t->p.pid == 0) {
+        tm_end_with(parent);
         close(offer[0]);
         close(orders[0]);
         proc_main(offer[1], orders[1], t->file, t->alias, how);

@@ -242,7 +242,7 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
     leaves(t, 0, 0, 0);
     /* A table stays as long as anything is in it, before or behind. */
     for (unsigned order = 0; order < 3; order++) {
-        static const uint64_t page[3][3] = { { 0, 1, 2 }, { 2, 1, 0 }, { 1, 511, 0 } };
+        static const uint64_t page[3][3] = { { 0, 1, 2 }, { 2, 1, 0 }, { 1, 0, 511 } };
 
         tp_pool(t, 16);
         for (unsigned i = 0; i < 3; i++) {
