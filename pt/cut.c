@@ -6,27 +6,26 @@
  */
 #include "engine.h"
 
-/* Tables that boundaries at ia and last + 1 need, or why they cannot be made. */
+/* Tables that boundaries at ia and last + 1 need, or why they cannot be made; the walks to both. */
 static FMT_INLINE int cut_check(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
-                                uint64_t len, uint32_t *need)
+                                uint64_t len, uint32_t *need, struct pt_walk *a, struct pt_walk *b)
 {
     uint64_t last = ia + (len - 1);
-    struct pt_walk a, b;
     int ret = range_check(f, pt, ia, len);
 
     *need = 0;
     if (ret != 0) {
         return ret;
     }
-    walk(f, pt, ia, &a);
-    walk(f, pt, last, &b);
-    if ((crosses(f, &a, ia) && !may_resize(f, pt, a.v)) ||
-        (crosses(f, &b, last + 1) && !may_resize(f, pt, b.v))) {
+    walk(f, pt, ia, a);
+    walk(f, pt, last, b);
+    if ((crosses(f, a, ia) && !may_resize(f, pt, a->v)) ||
+        (crosses(f, b, last + 1) && !may_resize(f, pt, b->v))) {
         return -EOPNOTSUPP;
     }
-    for (unsigned h = 1; h <= a.h || h <= b.h; h++) {
-        bool first = h <= a.h && ent_present(f, a.v) && hgt_base(f, h, ia) != ia;
-        bool second = h <= b.h && ent_present(f, b.v) && hgt_last(f, h, last) != last;
+    for (unsigned h = 1; h <= a->h || h <= b->h; h++) {
+        bool first = h <= a->h && ent_present(f, a->v) && hgt_base(f, h, ia) != ia;
+        bool second = h <= b->h && ent_present(f, b->v) && hgt_last(f, h, last) != last;
 
         *need += first + second;
         *need -= first && second && hgt_base(f, h, ia) == hgt_base(f, h, last); /* the same one */
@@ -54,25 +53,29 @@ static FMT_INLINE void split(const struct pt_fmt *f, struct pt *pt, const struct
     clean(pt, w->e, 1);
 }
 
-/* A boundary at `at`: before the leaf that maps `in`, or behind it. */
-static FMT_INLINE void boundary(const struct pt_fmt *f, struct pt *pt, uint64_t in, uint64_t at,
-                                struct pt_pool *pool, struct pt_gather *g)
+/* A boundary at `at`: before the leaf that maps `in`, to which w walked, or behind it. What w stands on
+ * may have been cut since. */
+static FMT_INLINE void boundary(const struct pt_fmt *f, struct pt *pt, struct pt_walk *w,
+                                uint64_t in, uint64_t at, struct pt_pool *pool, struct pt_gather *g)
 {
-    struct pt_walk w;
-    uint64_t last;
-
     for (;;) {
-        walk(f, pt, in, &w);
-        if (!crosses(f, &w, at)) {
+        uint64_t last;
+
+        w->v = port_pte_load(w->e);
+        while (ent_present(f, w->v) && !ent_is_leaf(f, w->h, w->v)) {
+            (void)walk_step(f, pt, in, w, w->h - 1);
+        }
+        if (!crosses(f, w, at)) {
             return;
         }
-        last = walk_last(f, &w, in);
-        pt_gather_add(g, last + 1 - ((uint64_t)1 << walk_shift(f, &w)), last, hgt_level(w.h),
+        last = walk_last(f, w, in);
+
+        pt_gather_add(g, last + 1 - ((uint64_t)1 << walk_shift(f, w)), last, hgt_level(w->h),
                       false);
-        if (ent_span(f, w.h, w.v) != 0) {
-            span_part(f, pt, &w);
+        if (ent_span(f, w->h, w->v) != 0) {
+            span_part(f, pt, w);
         } else {
-            split(f, pt, &w, pt_pool_pop(pool));
+            split(f, pt, w, pt_pool_pop(pool));
         }
     }
 }
@@ -80,8 +83,9 @@ static FMT_INLINE void boundary(const struct pt_fmt *f, struct pt *pt, uint64_t 
 static FMT_INLINE int cut(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t len,
                           struct pt_pool *pool, struct pt_gather *g)
 {
+    struct pt_walk w[2];
     uint32_t need;
-    int ret = cut_check(f, pt, ia, len, &need);
+    int ret = cut_check(f, pt, ia, len, &need, &w[0], &w[1]);
 
     if (ret != 0) {
         return ret;
@@ -90,16 +94,17 @@ static FMT_INLINE int cut(const struct pt_fmt *f, struct pt *pt, uint64_t ia, ui
         return -ENOMEM;
     }
     for (unsigned i = 0; i < 2; i++) {
-        boundary(f, pt, ia + (i ? len - 1 : 0), ia + (i ? len : 0), pool, g);
+        boundary(f, pt, &w[i], ia + (i ? len - 1 : 0), ia + (i ? len : 0), pool, g);
     }
     return 0;
 }
 
 int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len)
 {
+    struct pt_walk a, b;
     uint32_t need;
 
-    PT_SWITCH(pt->cfg.format, -EINVAL, cut_check, pt, ia, len, &need)
+    PT_SWITCH(pt->cfg.format, -EINVAL, cut_check, pt, ia, len, &need, &a, &b)
 }
 
 int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struct pt_gather *g)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Dirty and accessed state, which hardware sets meanwhile. */
+#include "port_find.h"
 #include "run.h"
 
 static FMT_INLINE void bitmap_set(uint64_t *bitmap, uint64_t first, uint64_t last)
@@ -31,17 +32,6 @@ static FMT_INLINE void make_clean(const struct pt_fmt *f, struct pt *pt, uint64_
     clean(pt, e, 1);
 }
 
-/* Entries that cannot be dirty, at the beginning of e[0..n): by many at a time. */
-static FMT_INLINE unsigned skip_clean(const struct pt_fmt *f, const uint64_t *e, unsigned n)
-{
-    unsigned i = 0;
-
-    while (f->write_value != 0 && n - i >= 64 && (port_pte_or(&e[i], 64) & f->write_mask) == 0) {
-        i += 64;
-    }
-    return i;
-}
-
 static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
                                        uint64_t len, uint64_t *bitmap, uint64_t unit,
                                        struct pt_gather *g)
@@ -61,9 +51,8 @@ static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, ui
             unsigned first;
             uint64_t v;
 
-            if ((i & 63) == 0) {
-                i += skip_clean(f, &r.e[i], r.n - i);
-            }
+            i += port_pte_find(&r.e[i], r.n - i, f->track | f->write_mask,
+                               f->track | f->write_value);
             /* A run of dirty ones: one record, few bitmap words. */
             for (first = i; i < r.n && ent_dirty(f, v = port_pte_load(&r.e[i])); i++) {
                 if (g) {

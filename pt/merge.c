@@ -53,13 +53,19 @@ static FMT_INLINE bool uniform(const struct pt_fmt *f, const struct pt *pt, uint
                 return false;
             }
         }
-        for (; i < hgt_entries(f); i++) {
-            v = port_pte_load(&t[i]);
-            if ((ent_part(f, h, i, v) | f->accessed) !=
-                (ent_of_oa(f, pt, job->oa + (pos - base)) | job->attr | ent_leaf_bits(f, h))) {
-                break;
+        for (unsigned n; i < hgt_entries(f); i += n, pos += (uint64_t)n << hgt_shift(f, h)) {
+            uint64_t want =
+                ent_of_oa(f, pt, job->oa + (pos - base)) | job->attr | ent_leaf_bits(f, h);
+
+            n = port_pte_same(&t[i], hgt_entries(f) - i, want, ent_of_oa(f, pt, hgt_size(f, h)),
+                              f->accessed);
+            if (n == 0) {
+                v = port_pte_load(&t[i]);
+                if ((ent_part(f, h, i, v) | f->accessed) != want) {
+                    break;
+                }
+                n = 1;
             }
-            pos += hgt_size(f, h);
         }
         /* What stopped the run is a table (entered next), or not part of it. */
         if (i < hgt_entries(f) && (!ent_present(f, v) || ent_is_leaf(f, h, v))) {

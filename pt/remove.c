@@ -30,8 +30,11 @@ static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint
     uint64_t any = 0, base = hgt_base(f, h, pos);
     unsigned first = 0, end;
 
+    if (h == 0 && !pt->cfg.live.hw_dirty) {
+        any = port_pte_load(&e[0]) & port_pte_load(&e[n - 1]); /* no need to look between them */
+    }
     if (h == 0) {
-        any = port_pte_or(e, n);
+        any = ent_present(f, any) ? any : port_pte_or(e, n);
     } else {
         for (end = 0; end < n; end++) {
             uint64_t v = port_pte_load(&e[end]);

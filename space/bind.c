@@ -56,19 +56,6 @@ bool binding_page(const struct binding *b, uint64_t ia, uint64_t *page)
     return false;
 }
 
-struct binding *space_binding_at(struct space *s, uint64_t ia)
-{
-    for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
-        struct binding *b = &s->binding[i];
-
-        if (b->space != NULL && b->view == VIEW_GUEST && ia >= b->ia &&
-            ia - b->ia < binding_bytes(b)) {
-            return b;
-        }
-    }
-    return NULL;
-}
-
 /* The window's leaves stay inside a chunk: the chunk beside it may be another object's. */
 uint64_t binding_cap(const struct binding *b)
 {

@@ -96,10 +96,10 @@ static inline void space_log_broken(struct space *s, struct pt_gather *g, uint64
         g->dirty = false;
     }
 }
-
-/* ---- bind.c ---- */
 /* The binding that shows the guest's page at ia; NULL: none. */
 struct binding *space_binding_at(struct space *s, uint64_t ia);
+
+/* ---- bind.c ---- */
 /* Does the binding's range touch [ia, last]? */
 bool binding_overlaps(const struct binding *b, uint64_t ia, uint64_t last);
 /* Page that stands (or would, once shared) at ia; false: not in this binding. */

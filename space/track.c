@@ -5,6 +5,19 @@
  */
 #include "space/log.h"
 
+struct binding *space_binding_at(struct space *s, uint64_t ia)
+{
+    for (unsigned i = 0; i < SPACE_BINDINGS; i++) {
+        struct binding *b = &s->binding[i];
+
+        if (b->space != NULL && b->view == VIEW_GUEST && ia >= b->ia &&
+            ia - b->ia < binding_bytes(b)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
 static void mark(struct space *s, uint64_t ia, uint64_t last)
 {
     struct space_log *l = &s->log;

@@ -38,6 +38,15 @@ uint64_t port_pa(const void *va);
  *     or (step == 0, first == 0) all become invalid. No order between the entries.
  *   uint64_t port_pte_or(const uint64_t *e, unsigned n);
  *     All of e[0..n) or'ed together, each load single-copy atomic.
+ *   unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
+ *                          uint64_t ignore);
+ *     How many of them from e[0] on are first + i * step, but for the bits `ignore`, which are set
+ *     in `first`. It may stop early: its caller looks at the next one itself.
+ *
+ * And in "port_find.h":
+ *
+ *   unsigned port_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value);
+ *     The index of the first one with (e & mask) == value; n if there is none.
  *
  * Which formats the engine is built for is the port's choice too: "port_formats.h".
  */

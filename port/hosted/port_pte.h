@@ -9,6 +9,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The thread sanitizer knows neither vectors nor fences. */
+#if defined(__SANITIZE_THREAD__)
+#define HOSTED_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HOSTED_TSAN 1
+#endif
+#endif
+#ifndef HOSTED_TSAN
+#define HOSTED_TSAN 0
+#endif
+
 /* Left to itself, gcc calls them: the engine's functions, which have all of a format in them, are
  * large. */
 #define PORT_INLINE static inline __attribute__((always_inline))
@@ -23,7 +35,10 @@ void hosted_pte_store(uint64_t *e, uint64_t v);
 bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v);
 void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n);
 uint64_t hosted_pte_or(const uint64_t *e, unsigned n);
+unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
+                       uint64_t ignore);
 
+#define HOSTED_HOOK   (HOSTED_HOOKED ? __atomic_load_n(&hosted_hook_now, __ATOMIC_ACQUIRE) : 0)
 #define HOSTED_HOOKED __builtin_expect(__atomic_load_n(&hosted_hook_now, __ATOMIC_RELAXED) != 0, 0)
 
 PORT_INLINE uint64_t *port_table(uint64_t pa)

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Looking for one of many entries: as for EL2. */
+#include "../el2/port_find.h"

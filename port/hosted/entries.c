@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The port for a process: what is done to many entries at a time, and stores that a test watches. */
+#include "port_find.h"
+#include "port_pte.h"
+
+static void store_hooked(const struct hosted_hook *h, uint64_t *e, uint64_t v,
+                         enum hosted_kind kind)
+{
+    struct hosted_store s = { .e = e, .old = port_pte_load(e), .new = v, .kind = kind };
+
+    if (h->before) {
+        h->before(h->ctx, &s);
+    }
+    s.old = __atomic_exchange_n(e, v, __ATOMIC_ACQ_REL);
+    if (h->after) {
+        h->after(h->ctx, &s);
+    }
+}
+
+void hosted_pte_store(uint64_t *e, uint64_t v)
+{
+    const struct hosted_hook *h = HOSTED_HOOK;
+
+    if (h) {
+        store_hooked(h, e, v, HOSTED_STORE);
+        return;
+    }
+    __atomic_store_n(e, v, __ATOMIC_RELEASE);
+}
+
+bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
+{
+    const struct hosted_hook *h = HOSTED_HOOK;
+    struct hosted_store s = { .e = e, .old = *old, .new = v, .kind = HOSTED_CAS };
+    bool done;
+
+    if (h && h->before) {
+        h->before(h->ctx, &s);
+    }
+    done = __atomic_compare_exchange_n(e, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
+    if (done && h && h->after) {
+        h->after(h->ctx, &s);
+    }
+    return done;
+}
+
+/* Each does the beginning of e[0..n), 16 entries at a time, and says how many. `e` is aligned to 32. */
+#if defined(__x86_64__) && !HOSTED_TSAN
+/*
+ * Each 8-byte lane of an aligned vector load or store is done whole on every x86-64 processor, which
+ * is all that is promised of entries. Not AVX-512: where a program uses it now and then only, some
+ * processors run slower for a while.
+ */
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2")))
+
+typedef uint64_t vec __attribute__((vector_size(32), may_alias));
+
+static bool vector; /* may be used */
+
+__attribute__((constructor)) static void look_for_vector(void)
+{
+    vector = __builtin_cpu_supports("avx2");
+}
+
+void hosted_set_vector(bool v)
+{
+    vector = v && __builtin_cpu_supports("avx2");
+}
+
+AVX2 static inline vec load4(const uint64_t *e)
+{
+    return *(const volatile vec *)e;
+}
+
+AVX2 static inline void store4(uint64_t *e, vec v)
+{
+    *(volatile vec *)e = v;
+}
+
+AVX2 static inline vec steps(uint64_t first, uint64_t step)
+{
+    return (vec){ first, first + step, first + 2 * step, first + 3 * step };
+}
+
+AVX2 static unsigned fill_vector(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    const vec by4 = steps(4 * step, 0), by16 = steps(16 * step, 0);
+    vec a = steps(first, step), b = a + by4, c = b + by4, d = c + by4;
+
+    for (const uint64_t *end = e + (n & ~15u); e != end; e += 16) {
+        store4(e, a);
+        store4(e + 4, b);
+        store4(e + 8, c);
+        store4(e + 12, d);
+        a += by16, b += by16, c += by16, d += by16;
+    }
+    return n & ~15u;
+}
+
+AVX2 static unsigned or_vector(const uint64_t *e, unsigned n, uint64_t *any)
+{
+    vec a = { 0 }, b = { 0 };
+
+    for (const uint64_t *end = e + (n & ~15u); e != end; e += 16) {
+        a |= load4(e) | load4(e + 4);
+        b |= load4(e + 8) | load4(e + 12);
+    }
+    a |= b;
+    *any = a[0] | a[1] | a[2] | a[3];
+    return n & ~15u;
+}
+
+/* Up to the 16 that have one. */
+AVX2 static unsigned find_vector(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
+{
+    const vec m = steps(mask, 0), want = steps(value, 0);
+    unsigned i = 0;
+
+    for (; i + 16 <= n; i += 16, e += 16) {
+        __m256i hit = (__m256i)(((load4(e) & m) == want) | ((load4(e + 4) & m) == want) |
+                                ((load4(e + 8) & m) == want) | ((load4(e + 12) & m) == want));
+
+        if (!_mm256_testz_si256(hit, hit)) {
+            break;
+        }
+    }
+    return i;
+}
+
+/* Up to the 16 of which one is another. */
+AVX2 static unsigned same_vector(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
+                                 uint64_t mask)
+{
+    const vec by4 = steps(4 * step, 0), by16 = steps(16 * step, 0), m = steps(mask, 0);
+    vec a = steps(first, step), b = a + by4, c = b + by4, d = c + by4;
+    unsigned i = 0;
+
+    for (; i + 16 <= n; i += 16, e += 16) {
+        vec other = (load4(e) ^ a) | (load4(e + 4) ^ b) | (load4(e + 8) ^ c) | (load4(e + 12) ^ d);
+
+        if (!_mm256_testz_si256((__m256i)other, (__m256i)m)) {
+            break;
+        }
+        a += by16, b += by16, c += by16, d += by16;
+    }
+    return i;
+}
+#else
+static const bool vector = false;
+
+void hosted_set_vector(bool v)
+{
+    (void)v;
+}
+
+#define fill_vector(e, first, step, n)       0u
+#define or_vector(e, n, any)                 0u
+#define find_vector(e, n, mask, value)       0u
+#define same_vector(e, n, first, step, mask) 0u
+#endif
+
+/* Entries before the first whole vector. */
+static unsigned head_of(const uint64_t *e)
+{
+    return (unsigned)(-(uintptr_t)e & 31) / sizeof(*e);
+}
+
+/* By eight: the counting would take as long as the work. */
+static void fill_scalar(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    const uint64_t step4 = 4 * step;
+    uint64_t b = first + step, c = b + step, d = c + step;
+
+    for (; n >= 8; n -= 8, e += 8) {
+        __atomic_store_n(&e[0], first, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[1], b, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[2], c, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[3], d, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[4], first += step4, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[5], b += step4, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[6], c += step4, __ATOMIC_RELAXED);
+        __atomic_store_n(&e[7], d += step4, __ATOMIC_RELAXED);
+        first += step4, b += step4, c += step4, d += step4;
+    }
+    for (; n > 0; n--, e++, first += step) {
+        __atomic_store_n(e, first, __ATOMIC_RELAXED);
+    }
+}
+
+static uint64_t or_scalar(const uint64_t *e, unsigned n)
+{
+    uint64_t a = 0, b = 0;
+
+    for (; n >= 4; n -= 4, e += 4) {
+        a |= __atomic_load_n(&e[0], __ATOMIC_RELAXED) | __atomic_load_n(&e[1], __ATOMIC_RELAXED);
+        b |= __atomic_load_n(&e[2], __ATOMIC_RELAXED) | __atomic_load_n(&e[3], __ATOMIC_RELAXED);
+    }
+    for (; n > 0; n--, e++) {
+        a |= __atomic_load_n(e, __ATOMIC_RELAXED);
+    }
+    return a | b;
+}
+
+/* Does none of four differ in the bits `mask`? */
+static bool same4(const uint64_t *e, uint64_t first, uint64_t step, uint64_t mask)
+{
+    uint64_t a = __atomic_load_n(&e[0], __ATOMIC_RELAXED) ^ first;
+    uint64_t b = __atomic_load_n(&e[1], __ATOMIC_RELAXED) ^ (first + step);
+
+    a |= __atomic_load_n(&e[2], __ATOMIC_RELAXED) ^ (first + 2 * step);
+    b |= __atomic_load_n(&e[3], __ATOMIC_RELAXED) ^ (first + 3 * step);
+    return ((a | b) & mask) == 0;
+}
+
+void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    const struct hosted_hook *h = HOSTED_HOOK;
+    unsigned i = 0;
+
+    if (h) {
+        for (; i < n; i++) {
+            store_hooked(h, &e[i], first + i * step, HOSTED_FILL);
+        }
+        return;
+    }
+    if (n >= 32 && vector) {
+        for (const unsigned head = head_of(e); i < head; i++) {
+            __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
+        }
+        i += fill_vector(&e[i], first + i * step, step, n - i);
+    }
+    fill_scalar(&e[i], first + i * step, step, n - i);
+}
+
+uint64_t hosted_pte_or(const uint64_t *e, unsigned n)
+{
+    uint64_t any = 0, more = 0;
+    unsigned i = 0;
+
+    if (n >= 32 && vector) {
+        i = head_of(e);
+        any = or_scalar(e, i);
+        i += or_vector(&e[i], n - i, &more);
+    }
+    return any | more | or_scalar(&e[i], n - i);
+}
+
+static unsigned find_scalar(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
+{
+    unsigned i = 0;
+
+    while (i < n && (__atomic_load_n(&e[i], __ATOMIC_RELAXED) & mask) != value) {
+        i++;
+    }
+    return i;
+}
+
+unsigned hosted_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
+{
+    unsigned i = 0;
+
+    if (n >= 32 && vector) {
+        const unsigned head = head_of(e);
+
+        i = find_scalar(e, head, mask, value);
+        if (i < head) {
+            return i;
+        }
+        i += find_vector(&e[i], n - i, mask, value);
+    }
+    return i + find_scalar(&e[i], n - i, mask, value);
+}
+
+unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
+                       uint64_t ignore)
+{
+    unsigned i = 0;
+
+    if (n >= 32 && vector && head_of(e) == 0) {
+        i = same_vector(e, n, first, step, ~ignore);
+    }
+    while (i + 4 <= n && same4(&e[i], first + i * step, step, ~ignore)) {
+        i += 4;
+    }
+    while (i < n && ((port_pte_load(&e[i]) ^ (first + i * step)) & ~ignore) == 0) {
+        i++;
+    }
+    return i;
+}
