@@ -228,8 +228,10 @@ static void nvme_read(struct sw_dev *d, uint64_t off, void *buf, uint32_t len)
     for (uint32_t i = 0; i < len; i++) {
         uint64_t at = off + i;
 
-        to[i] = at >= R_INTMC && at < R_INTMC + 4 ? (unsigned char)(n->mask >> (at - R_INTMC) * 8)
-                                                  : n->bar[at];
+        to[i] = n->bar[at];
+        if (at >= R_INTMC && at < R_INTMC + 4) {
+            to[i] = (unsigned char)(n->mask >> (at - R_INTMC) * 8);
+        }
     }
 }
 

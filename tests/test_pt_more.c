@@ -95,6 +95,36 @@ static void map_by_cursor(void **state)
 
 /* --- refresh --- */
 
+/* "Hardware" makes the page dirty just before the exchange. */
+static void write_page(void *ctx, const struct hosted_store *s)
+{
+    struct tp *t = ctx;
+    struct pt_gather g;
+
+    if (s->kind == HOSTED_CAS) {
+        pt_gather_init(&g);
+        hosted_set_hook(NULL);
+        assert_int_equal(
+            pt_protect(&t->pt, 3 * t->block, t->page, RW | PT_TRACK | PT_DIRTY | t->user, &g), 0);
+    }
+}
+
+static void refresh_written(struct tp *t, struct pt_gather *g)
+{
+    const struct hosted_hook hook = { .ctx = t, .before = write_page };
+    uint64_t p = t->page, b = t->block;
+
+    map(t, 3 * b, 0, p, RW | PT_TRACK, 0);
+    hosted_set_hook(&hook);
+    assert_int_equal(pt_replace(&t->pt, 3 * b, 4 * b, p, g), 0);
+    hosted_set_hook(NULL);
+    assert_true(tp_covered(g, 3 * b, 3 * b + p - 1));
+    tp_map_del(&t->map, 3 * b, 3 * b + p - 1);
+    tp_map_add(&t->map, 3 * b, 3 * b + p - 1, 4 * b,
+               tp_reported(t, RW | PT_TRACK | PT_DIRTY | t->user));
+    tp_audit(t);
+}
+
 static void refresh(struct tp *t, struct pt_gather *g)
 {
     uint64_t p = t->page, b = t->block;
@@ -122,6 +152,7 @@ static void refresh(struct tp *t, struct pt_gather *g)
     tp_map_del(&t->map, b, 2 * b + p - 1);
     tp_map_add(&t->map, b, 2 * b + p - 1, 8 * b, tp_reported(t, RW | t->user));
     tp_audit(t);
+    refresh_written(t, g);
 }
 
 static void replaces(void **state)
@@ -156,6 +187,12 @@ static void track(struct tp *t, struct pt_gather *g)
     t->pt.cfg.live.hw_dirty = false;
     assert_int_equal(pt_track(&t->pt, 0, b, true, g), -EOPNOTSUPP);
     t->pt.cfg.live.hw_dirty = true;
+    /* A break sees the dirty leaf between plain ones. */
+    assert_int_equal(pt_protect(&t->pt, p, p, RW | PT_TRACK | PT_DIRTY | t->user, g), 0);
+    assert_int_equal(pt_break(&t->pt, 0, 3 * p, g), 0);
+    tp_map_del(&t->map, 0, 3 * p - 1);
+    assert_true(g->dirty);
+    tp_audit(t);
 }
 
 static void tracks(void **state)

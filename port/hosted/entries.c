@@ -164,7 +164,7 @@ void hosted_set_vector(bool v)
 /* Entries before the first whole vector. */
 static unsigned head_of(const uint64_t *e)
 {
-    return (unsigned)(-(uintptr_t)e & 31) / sizeof(*e);
+    return (unsigned)((-(uintptr_t)e & 31) / sizeof(*e));
 }
 
 /* By eight: the counting would take as long as the work. */
