@@ -13,17 +13,25 @@ static struct pasid *find(const struct pasid_set *set, uint32_t id)
     return id < PASID_FIRST || id - PASID_FIRST >= set->n ? NULL : set->slot[id - PASID_FIRST];
 }
 
+static int put(struct pasid_set *set, struct pasid *p, uint32_t k)
+{
+    if (k >= set->n) {
+        return -ERANGE;
+    }
+    set->slot[k] = p;
+    set->taken++;
+    p->id = PASID_FIRST + k;
+    return 0;
+}
+
 static int take(struct pasid_set *set, struct pasid *p)
 {
     for (uint32_t i = 0; i < set->n; i++) {
         uint32_t k = (set->next + i) % set->n;
 
         if (set->slot[k] == NULL) {
-            set->slot[k] = p;
             set->next = k + 1; /* a number that was freed just now is the last to be given again */
-            set->taken++;
-            p->id = PASID_FIRST + k;
-            return 0;
+            return put(set, p, k);
         }
     }
     return -ENOSPC;
@@ -66,9 +74,6 @@ int pasid_set_init(struct pasid_set *set, const struct pasid_ops *ops, struct pa
         return -EINVAL;
     }
     *set = (struct pasid_set){ .ops = ops, .slot = slot, .n = n };
-    for (uint32_t i = 0; i < n; i++) {
-        slot[i] = NULL;
-    }
     return 0;
 }
 
@@ -138,7 +143,8 @@ int pasid_control_open(struct pasid_control *c, struct pasid_set *set, owner_t o
     return 0;
 }
 
-int pasid_control_alloc(struct pasid_control *c, struct pasid *p)
+/* id 0: whichever is free. */
+static int control_take(struct pasid_control *c, struct pasid *p, uint32_t id)
 {
     int err = 0;
 
@@ -148,13 +154,25 @@ int pasid_control_alloc(struct pasid_control *c, struct pasid *p)
     port_lock(&c->set->lock);
     if (c->held == c->quota) {
         err = -ENOSPC;
+    } else if (id != 0 && find(c->set, id) != NULL) {
+        err = -EBUSY;
     } else {
         *p = (struct pasid){ .kind = PASID_OF_CONTROL, .owner = c->owner, .from = c };
-        err = take(c->set, p);
+        err = id != 0 ? put(c->set, p, id - PASID_FIRST) : take(c->set, p);
         c->held += err == 0;
     }
     port_unlock(&c->set->lock);
     return err;
+}
+
+int pasid_control_alloc(struct pasid_control *c, struct pasid *p)
+{
+    return control_take(c, p, 0);
+}
+
+int pasid_control_claim(struct pasid_control *c, struct pasid *p, uint32_t id)
+{
+    return id < PASID_FIRST ? -ERANGE : control_take(c, p, id);
 }
 
 static struct pasid *of_control(const struct pasid_control *c, uint32_t id)
@@ -277,14 +295,14 @@ void pasid_control_close(struct pasid_control *c)
         return;
     }
     port_lock(&set->lock);
-    for (uint32_t i = 0; i < set->n; i++) {
+    for (uint32_t i = 0; i < set->n && c->held != 0; i++) {
         struct pasid *p = set->slot[i];
 
         if (p != NULL && p->kind == PASID_OF_CONTROL && p->from == c) {
             give(set, p);
+            c->held--;
         }
     }
-    c->held = 0;
     c->set = NULL;
     port_unlock(&set->lock);
 }

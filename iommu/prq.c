@@ -23,13 +23,27 @@ static struct prq_route *route_of(struct prq *q, uint32_t sid, bool pasid_valid,
     return NULL;
 }
 
-static struct prq_group *group_of(struct prq *q, uint32_t route, uint32_t group)
+/* Also the stream's own, if it takes the requests of PASIDs that have none. */
+static struct prq_route *route_for(struct prq *q, const struct prq_request *r)
+{
+    struct prq_route *rt = route_of(q, r->sid, r->pasid_valid, r->pasid);
+
+    if (rt == NULL && r->pasid_valid) {
+        rt = route_of(q, r->sid, false, 0);
+        rt = rt != NULL && rt->pasids ? rt : NULL;
+    }
+    return rt;
+}
+
+static struct prq_group *group_of(struct prq *q, uint32_t route, const struct prq_request *r)
 {
     for (uint32_t i = 0; i < PRQ_GROUPS; i++) {
         struct prq_group *g = &q->group[i];
 
         /* One that has its last request is closed: the number may be in use again. */
-        if (g->used && !g->last && g->route == route && g->answer.group == group) {
+        if (g->used && !g->last && g->route == route && g->answer.group == r->group &&
+            g->answer.pasid_valid == r->pasid_valid &&
+            (!r->pasid_valid || g->answer.pasid == r->pasid)) {
             return g;
         }
     }
@@ -119,11 +133,11 @@ void prq_report(struct prq *q, const struct prq_request *r, uint64_t now)
     bool passed = false;
 
     port_lock(&q->lock);
-    struct prq_route *rt = route_of(q, r->sid, r->pasid_valid, r->pasid);
+    struct prq_route *rt = route_for(q, r);
 
     q->requests++;
     if (rt != NULL) {
-        g = group_of(q, (uint32_t)(rt - q->route), r->group);
+        g = group_of(q, (uint32_t)(rt - q->route), r);
         g = g != NULL ? g : new_group(q, rt, r, now);
     }
     if (g == NULL) {
@@ -278,6 +292,18 @@ int prq_route(struct prq *q, uint32_t sid, bool pasid_valid, uint32_t pasid,
     }
     port_unlock(&q->lock);
     return err;
+}
+
+int prq_route_pasids(struct prq *q, uint32_t sid)
+{
+    port_lock(&q->lock);
+    struct prq_route *rt = route_of(q, sid, false, 0);
+
+    if (rt != NULL) {
+        rt->pasids = true;
+    }
+    port_unlock(&q->lock);
+    return rt == NULL ? -ENOENT : 0;
 }
 
 int prq_unroute(struct prq *q, uint32_t sid, bool pasid_valid, uint32_t pasid)

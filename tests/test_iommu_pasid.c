@@ -72,6 +72,7 @@ static const struct pasid_ops pops = { .attach = drv_attach, .detach = drv_detac
 static void open_set(void)
 {
     memset(&drv, 0, sizeof(drv));
+    memset(slots, 0, sizeof(slots));
     im = im2 = (struct iommu){ .caps = { .ssid_bits = 4 } };
     d1 = d2 = a_domain(TS_VM);
     d3 = a_domain(OTHER);
@@ -227,6 +228,28 @@ static void bounds(void **state)
     assert_null(drv.at[0][p[3].id]);
     assert_int_equal(pasid_control_free(&c, p[3].id), 0);
     pasid_control_close(&c);
+}
+
+/* Numbers that somebody else chooses, beside those that are given. */
+static void claimed(void **state)
+{
+    struct pasid p[3];
+    struct pasid_control c;
+
+    (void)state;
+    open_set();
+    assert_int_equal(pasid_control_open(&c, &set, TS_VM, 2), 0);
+    assert_int_equal(pasid_control_claim(&c, &p[0], 0), -ERANGE);
+    assert_int_equal(pasid_control_claim(&c, &p[0], N + 1), -ERANGE);
+    assert_int_equal(pasid_control_claim(&c, &p[0], N), 0);
+    assert_int_equal(p[0].id, N);
+    tp_assert(pasid_control_claim(&c, &p[1], N) == -EBUSY, "claimed-twice\n");
+    assert_int_equal(pasid_control_alloc(&c, &p[1]), 0);
+    assert_int_equal(pasid_control_claim(&c, &p[2], 7), -ENOSPC); /* quota */
+    assert_int_equal(pasid_control_free(&c, N), 0);
+    assert_int_equal(pasid_control_claim(&c, &p[0], N), 0); /* also one that was free just now */
+    pasid_control_close(&c);
+    assert_int_equal(set.taken, 0);
 }
 
 /* ---- nesting: guests' stage-1 trees behind one model TLB ---- */
@@ -467,6 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_ways),
         cmocka_unit_test(bounds),
+        cmocka_unit_test(claimed),
         cmocka_unit_test(nesting),
     };
 

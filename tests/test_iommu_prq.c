@@ -203,6 +203,44 @@ static void guests(void **state)
 }
 
 /* A device that asks and asks: bounded, and each group that it ended is answered. */
+/* A stream whose first stage is a guest's: what it asks for in PASIDs goes to the guest too. */
+static void of_pasid(uint32_t pasid, bool last)
+{
+    struct prq_request r = req(4, 1, last, TS_GUEST);
+
+    r.pasid_valid = true;
+    r.pasid = pasid;
+    prq_report(&q, &r, 0);
+}
+
+static void guest_pasids(void **state)
+{
+    (void)state;
+    open_queue(8);
+    assert_int_equal(prq_route_pasids(&q, 4), -ENOENT);
+    assert_int_equal(prq_route(&q, 4, false, 0, NULL, forward, &q), 0);
+    assert_int_equal(prq_route(&q, 4, true, 6, &d, NULL, NULL), 0);
+    of_pasid(5, true);
+    one(1, 4, 1, IOMMU_RESPONSE_INVALID); /* not asked for yet */
+    assert_int_equal(prq_route_pasids(&q, 4), 0);
+    of_pasid(5, false);
+    of_pasid(7, false); /* the same index under another PASID is another group */
+    of_pasid(5, true);
+    assert_int_equal(ncookies, 3);
+    of_pasid(6, true); /* has its own */
+    one(2, 4, 1, IOMMU_RESPONSE_SUCCESS);
+    assert_int_equal(ncookies, 3);
+    assert_int_equal(prq_answer(&q, cookies[0], IOMMU_RESPONSE_SUCCESS), 0);
+    assert_int_equal(prq_answer(&q, cookies[2], IOMMU_RESPONSE_SUCCESS), 0);
+    one(3, 4, 1, IOMMU_RESPONSE_SUCCESS);
+    tp_assert(got[2].pasid_valid && got[2].pasid == 5, "wrong-response: PASID %u\n", got[2].pasid);
+    of_pasid(7, true);
+    assert_int_equal(ngot, 3);
+    assert_int_equal(prq_unroute(&q, 4, false, 0), 0);
+    one(4, 4, 1, IOMMU_RESPONSE_INVALID);
+    ts_close(&t);
+}
+
 static void floods(void **state)
 {
     (void)state;
@@ -333,7 +371,8 @@ static void threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(groups), cmocka_unit_test(guests),
-                                        cmocka_unit_test(floods), cmocka_unit_test(threads) };
+                                        cmocka_unit_test(guest_pasids), cmocka_unit_test(floods),
+                                        cmocka_unit_test(threads) };
 
     return cmocka_run_group_tests_name("iommu_prq", tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ struct pasid_control {
     uint32_t quota, held;
 };
 
-/* `slot` has n entries, zeroed here; numbers 1..n. -EINVAL: n == 0 or beyond 20 bits. */
+/* `slot` has n entries, all NULL; numbers 1..n. -EINVAL: n == 0 or beyond 20 bits. */
 int pasid_set_init(struct pasid_set *set, const struct pasid_ops *ops, struct pasid **slot,
                    uint32_t n);
 
@@ -78,6 +78,8 @@ int pasid_control_open(struct pasid_control *c, struct pasid_set *set, owner_t o
                        uint32_t quota);
 /* -ENOSPC: the quota, or no number left; -ENOENT closed. */
 int pasid_control_alloc(struct pasid_control *c, struct pasid *p);
+/* This number, as of a device whose PASIDs others choose. Also -EBUSY: it is taken; -ERANGE. */
+int pasid_control_claim(struct pasid_control *c, struct pasid *p, uint32_t id);
 /* The tree behind it, also of one that devices use: they move live (as iommu_replace). NULL: none, they
  * are taken off. -ENOENT not this object's; -EPERM a domain of another owner; the driver's own, and then
  * every device is where it was. */

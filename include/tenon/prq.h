@@ -46,6 +46,7 @@ struct prq_route {
     bool used;
     uint32_t sid, pasid;
     bool pasid_valid;
+    bool pasids; /* of a stream: also the requests of its PASIDs that have no route of their own */
     struct iommu_domain *domain; /* NULL: forward */
     /* Passes a request on. It is answered by prq_answer(cookie), from within this call or later, once
      * for each request; false: it cannot be passed on (answered FAILURE). */
@@ -84,6 +85,9 @@ int prq_init(struct prq *q, void (*respond)(struct prq *, const struct prq_respo
 int prq_route(struct prq *q, uint32_t sid, bool pasid_valid, uint32_t pasid,
               struct iommu_domain *domain,
               bool (*forward)(void *ctx, const struct prq_request *r, uint64_t cookie), void *ctx);
+/* From now on the stream's route takes the requests of its PASIDs too, those apart that have a route of
+ * their own: behind it is a guest with a PASID table of its own (nest.h). -ENOENT. */
+int prq_route_pasids(struct prq *q, uint32_t sid);
 /* After the device was taken off the tree: answers what is under way INVALID, waits for handlers, and
  * forgets the route. On return neither its domain nor its ctx is used. -ENOENT. */
 int prq_unroute(struct prq *q, uint32_t sid, bool pasid_valid, uint32_t pasid);
