@@ -110,6 +110,9 @@ void mirror_end(struct mirror *m, uint32_t token)
         port_panic("mirror: an end without a begin");
     }
     m->change[token].users--;
+    /* A fault beside it that looks at this moment may have found, around its page, what was before; its
+     * large leaf would cover the range, which is marked no more. */
+    m->begun++;
     port_unlock(&m->lock);
 }
 

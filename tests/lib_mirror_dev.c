@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The device: a process that does nothing but DMA, invalidations and waits, as it is told. */
 #include "lib_mirror.h"
+#include "lib_pt_lab.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -83,15 +84,16 @@ static void dev_begin(struct device *d, const struct dev_msg *m)
 
 static void dev_inv(struct device *d, const struct dev_msg *m)
 {
-    bool s1 = d->ctx.walk.stage == 1;
-    uint64_t len = m->last - m->ia + 1;
-    struct model_inv inv = { .kind = s1 ? MODEL_INV_S1_VMID : MODEL_INV_VMID, .vmid = d->ctx.vmid };
+    struct pt_inv r = { .ia = m->ia, .last = m->last, .level = m->level, .tables = m->tables != 0 };
 
     if (m->op == DEV_INV) {
-        inv = s1 ? model_inv_s1(d->ctx.vmid, d->ctx.asid, m->ia, len, m->level, m->tables == 0)
-                 : model_inv_s2(d->ctx.vmid, m->ia, len, m->level, m->tables == 0);
+        lab_issue(d->tlb, &d->ctx, &r); /* as the format's own commands say it */
+    } else {
+        model_tlb_invalidate(d->tlb,
+                             &(struct model_inv){ .kind = d->ctx.walk.stage == 1 ? MODEL_INV_S1_VMID
+                                                                                 : MODEL_INV_VMID,
+                                                  .vmid = d->ctx.vmid });
     }
-    model_tlb_invalidate(d->tlb, &inv);
     d->covered = d->covered || m->op == DEV_INV_ALL || (d->ia >= m->ia && d->ia <= m->last);
 }
 
@@ -153,12 +155,11 @@ static void dev_issue(struct invalidator *inv, const struct pt_gather *g)
 
     pthread_mutex_lock(&d->lock);
     for (uint32_t i = 0; i < g->n; i++) {
-        tell(d, &(struct dev_msg){
-                    .op = DEV_INV,
-                    .ia = g->inv[i].ia,
-                    .last = g->inv[i].last,
-                    .level = g->inv[i].level == PT_LEVEL_ANY ? 0 : (uint8_t)g->inv[i].level,
-                    .tables = g->inv[i].tables });
+        tell(d, &(struct dev_msg){ .op = DEV_INV,
+                                   .ia = g->inv[i].ia,
+                                   .last = g->inv[i].last,
+                                   .level = g->inv[i].level,
+                                   .tables = g->inv[i].tables });
     }
     if (g->all) {
         tell(d, &(struct dev_msg){ .op = DEV_INV_ALL });

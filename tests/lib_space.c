@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib_space.h"
+#include "lib_pt_lab.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,14 +109,7 @@ static void walker_issue(struct invalidator *inv, const struct pt_gather *g)
 
     __atomic_add_fetch(&w->issued, 1, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < g->n; i++) {
-        const struct pt_inv *r = &g->inv[i];
-        uint8_t hint = r->level == PT_LEVEL_ANY ? 0 : r->level;
-        struct model_inv m =
-            s1 ? model_inv_s1(w->ctx.vmid, w->ctx.asid, r->ia, r->last - r->ia + 1, hint,
-                              !r->tables)
-               : model_inv_s2(w->ctx.vmid, r->ia, r->last - r->ia + 1, hint, !r->tables);
-
-        model_tlb_invalidate(w->tlb, &m);
+        lab_issue(w->tlb, &w->ctx, &g->inv[i]);
     }
     if (g->all) {
         struct model_inv m = { .kind = s1 ? MODEL_INV_S1_VMID : MODEL_INV_VMID,
@@ -242,7 +236,8 @@ struct ts_tree *ts_tree(struct ts *t, unsigned i, const char *name, unsigned who
                                  .ctx = { .walk = tp_walk_cfg(&tree->s.pt),
                                           .mem = &mem,
                                           .vmid = (uint16_t)(i + 1),
-                                          .asid = (uint16_t)(cfg->format == PT_ARM_S1_4K) } };
+                                          .asid = 0 } };
+        w->ctx.asid = w->ctx.walk.stage == 1;
         w->tlb = model_tlb_new(&(struct model_tlb_cfg){
             .mode = smmu ? MODEL_TLB_NEVER_EVICTS : MODEL_TLB_RANDOM,
             .apply = smmu ? MODEL_APPLY_AT_SYNC : MODEL_APPLY_RANDOM,

@@ -7,61 +7,79 @@
  * changed too early, an invalidation that is missing or too narrow, or a new entry that came too soon
  * shows at once.
  */
-#include "lib_torture.h"
+#include "lib_torture_int.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "lib_space.h"
-
-#include "tenon/iommu_mode.h"
-#include "tenon/prq.h"
-
-enum { PAGES = 4 * 512, HALVES = 2 };
-#define LEN ((uint64_t)PAGES << PAGE_SHIFT)
-
-static struct ts t;
-static struct torture_result *res;
+struct ts t;
+struct torture_result *res;
+_Thread_local uint64_t rng;
+const struct torture_world *world;
+uint32_t cpu_user;
 static atomic_bool stop;
-static _Thread_local uint64_t rng;
-static unsigned steps;
+unsigned steps;
 
-/* The device's side: one TLB, one stream, whose tree changes with the mode. */
 static struct iommu im;
-static struct iommu_view view;
-static struct model_mem mem;
+struct iommu_view view;
+struct model_mem mem;
 static struct {
     struct model_tlb *tlb;
     pthread_rwlock_t at_lock; /* which tree the stream walks */
     struct model_ctx ctx;
 } dev;
-/* One for each tree's CPU, the lazy I/O tree, and the device. */
-enum { FLIGHT_CPU, FLIGHT_LAZY, FLIGHT_HOST, FLIGHT_SPARE, FLIGHT_DEV, FLIGHTS };
-static pthread_rwlock_t flight[FLIGHTS];
+pthread_rwlock_t flight[FLIGHTS];
+atomic_uint cpu_epoch, io_epoch;
+atomic_uint pend[PAGES];
 
-/* Logs: who wrote what in which epoch. */
-static atomic_uint cpu_epoch, io_epoch;
-static atomic_uint pend[PAGES];
-static uint64_t bits[PAGES / 64], io_bits[PAGES / 64], answer[2][PAGES / 64];
+struct torture_hot hot[HALVES];
 
-/* What each converter works on: where others should look. */
-static atomic_ullong hot[HALVES];
-
-static struct prq prq;
+struct prq prq;
 static struct iommu_domain lazy;
-static atomic_ullong owed, answered;
-static atomic_ullong cookie;
+atomic_ullong owed, answered;
+
+#define ARM(f)                                                                           \
+    {                                                                                    \
+        .format = f, .ia_bits = 40, .oa_bits = 44, .start_level = 1, .live = {.bbm = 2 } \
+    }
+#define FOUR(f)                                                     \
+    {                                                               \
+        .format = f, .ia_bits = 48, .oa_bits = 44, .start_level = 0 \
+    }
+#define THREE(f)                                                    \
+    {                                                               \
+        .format = f, .ia_bits = 39, .oa_bits = 44, .start_level = 1 \
+    }
+#define X4                                                                    \
+    {                                                                         \
+        .format = PT_RISCV_X4, .ia_bits = 41, .oa_bits = 44, .start_level = 1 \
+    }
+#define ARM_S1                                                                            \
+    {                                                                                     \
+        .format = PT_ARM_S1_4K, .ia_bits = 39, .oa_bits = 44, .start_level = 1, .live = { \
+            .bbm = 2                                                                      \
+        }                                                                                 \
+    }
+const struct torture_world torture_worlds[] = {
+    { "arm-s2-4k", ARM(PT_ARM_S2_4K), ARM(PT_ARM_S2_4K), ARM_S1 },
+    { "arm-s1-4k", ARM(PT_ARM_S2_4K), ARM_S1, ARM_S1 },
+    { "x86-64", FOUR(PT_X86_64), FOUR(PT_X86_64), FOUR(PT_X86_64) },
+    { "ept", FOUR(PT_EPT), FOUR(PT_X86_64), FOUR(PT_X86_64) },
+    { "vtd-ss", FOUR(PT_EPT), THREE(PT_VTD_SS), FOUR(PT_X86_64) },
+    { "amd-v1", FOUR(PT_X86_64), THREE(PT_AMD_V1), FOUR(PT_X86_64) },
+    { "riscv-x4", X4, X4, THREE(PT_RISCV) },
+    { "riscv", X4, THREE(PT_RISCV), THREE(PT_RISCV) },
+    { 0 },
+};
 
 static const char *const names[TORTURE_OPS] = {
-    "conversions",   "refused", "CPU accesses", "faults", "DMA",    "logs",
-    "log reads",     "cuts",    "merges",       "zaps",   "ages",   "mode switches",
-    "page requests", "pins",    "spaces made",  "audits", "delays",
+    "conversions",     "refused",      "CPU accesses", "faults", "DMA",    "logs",
+    "log reads",       "cuts",         "merges",       "zaps",   "ages",   "mode switches",
+    "page requests",   "pins",         "spaces made",  "audits", "delays", "PASIDs",
+    "process changes", "DMA by PASID",
 };
 
 const char *torture_op_name(enum torture_op op)
@@ -69,12 +87,19 @@ const char *torture_op_name(enum torture_op op)
     return op < TORTURE_OPS ? names[op] : "?";
 }
 
-static void count(enum torture_op op)
+const char *torture_world(unsigned i)
+{
+    enum { N = sizeof(torture_worlds) / sizeof(*torture_worlds) };
+
+    return i + 1 < N ? torture_worlds[i].name : NULL;
+}
+
+void count(enum torture_op op)
 {
     __atomic_add_fetch(&res->ops[op], 1, __ATOMIC_RELAXED);
 }
 
-static __attribute__((format(printf, 1, 2))) void wrong(const char *fmt, ...)
+void wrong(const char *fmt, ...)
 {
     va_list ap;
 
@@ -85,30 +110,20 @@ static __attribute__((format(printf, 1, 2))) void wrong(const char *fmt, ...)
     }
 }
 
-#define PROMISE(cond, ...)      \
-    do {                        \
-        if (!(cond)) {          \
-            wrong(__VA_ARGS__); \
-        }                       \
-    } while (0)
-
-/* There are tables for all that is here, many times: who finds none says where they went. */
-#define WHY(err) (err), (err) == -ENOMEM ? ", table-lost" : ""
-
-static uint64_t rnd(uint64_t below)
+uint64_t rnd(uint64_t below)
 {
     rng = rng * 6364136223846793005u + 1442695040888963407u;
     return (rng >> 33) % below;
 }
 
-static bool going(void)
+bool going(void)
 {
     return !atomic_load_explicit(&stop, memory_order_acquire);
 }
 
 /* ---- delays, at every store and every wait ---- */
 
-static void delay(unsigned one_in)
+void delay(unsigned one_in)
 {
     if (rng == 0 || rnd(one_in) != 0) {
         return;
@@ -129,27 +144,27 @@ static void delay(unsigned one_in)
     }
 }
 
-static void after_store(struct ts *world)
+static void after_store(struct ts *ts)
 {
-    (void)world;
+    (void)ts;
     delay(96);
 }
 
-static void drain(unsigned which)
+/* With nobody in flight: an access between the two would use what is gone by the return. */
+void drain(unsigned which, struct model_tlb *tlb)
 {
     delay(3);
     pthread_rwlock_wrlock(&flight[which]);
+    if (tlb != NULL) {
+        model_tlb_sync(tlb);
+    }
     pthread_rwlock_unlock(&flight[which]);
 }
 
-/* The page that this thread converts, or none. */
-static _Thread_local uint64_t converting = PAGES;
-static void look_in_wait(unsigned which);
-
-static void in_wait(struct ts *world, struct ts_walker *w)
+static void in_wait(struct ts *ts, struct ts_walker *w)
 {
-    look_in_wait((unsigned)(w->tree - world->tree));
-    drain((unsigned)(w->tree - world->tree));
+    look_in_wait((unsigned)(w->tree - ts->tree));
+    drain((unsigned)(w->tree - ts->tree), w->tlb);
 }
 
 /* ---- the IOMMU's driver ---- */
@@ -176,8 +191,7 @@ static void drv_issue(struct invalidator *inv, const struct pt_gather *g)
 static void drv_wait(struct invalidator *inv)
 {
     (void)inv;
-    drain(FLIGHT_DEV);
-    model_tlb_sync(dev.tlb);
+    drain(FLIGHT_DEV, dev.tlb);
 }
 
 static int drv_attach(struct iommu *x, uint32_t sid, struct iommu_domain *d)
@@ -189,10 +203,9 @@ static int drv_attach(struct iommu *x, uint32_t sid, struct iommu_domain *d)
     pthread_rwlock_unlock(&dev.at_lock);
     delay(1);
     /* First the entry (CFGI_STE, CMD_SYNC), so that nothing is cached through the old one any more. */
-    drain(FLIGHT_DEV);
+    drain(FLIGHT_DEV, NULL);
     model_tlb_invalidate(dev.tlb, &(struct model_inv){ .kind = MODEL_INV_VMID, .vmid = d->tag });
-    drain(FLIGHT_DEV);
-    model_tlb_sync(dev.tlb);
+    drain(FLIGHT_DEV, dev.tlb);
     return 0;
 }
 
@@ -221,10 +234,30 @@ static const struct iommu_ops ops = {
 
 /* ---- accesses ---- */
 
-/* Pages that no converter touches stand among those that are converted. */
-static bool steady(uint64_t p)
+static bool changing(uint64_t p)
 {
-    return p % 2 == 1;
+    for (unsigned i = 0; i < HALVES; i++) {
+        uint64_t first = atomic_load(&hot[i].first);
+
+        if (p >= first && p - first < atomic_load(&hot[i].n)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static unsigned changes(void)
+{
+    return atomic_load(&hot[0].times) + atomic_load(&hot[1].times);
+}
+
+/* Near a change, half of the time. */
+static uint64_t some_page(void)
+{
+    unsigned half = (unsigned)rnd(HALVES);
+    uint64_t n = atomic_load(&hot[half].n);
+
+    return rnd(2) ? rnd(PAGES) : (atomic_load(&hot[half].first) + rnd(n + 3)) % PAGES;
 }
 
 /* The right frame, now; and one that the VM may use. */
@@ -238,8 +271,8 @@ static void judge(const char *who, uint64_t p, uint64_t oa)
             (unsigned long)p, (unsigned long)oa);
 }
 
-static enum model_fault cpu_access(struct ts_walker *w, unsigned which, const char *who, uint64_t p,
-                                   uint8_t what)
+enum model_fault cpu_access(struct ts_walker *w, unsigned which, const char *who, uint64_t p,
+                            uint8_t what)
 {
     unsigned epoch = atomic_load(&cpu_epoch);
     struct model_xlat x;
@@ -267,7 +300,7 @@ static void *cpu(void *arg)
 {
     rng = (uint64_t)(uintptr_t)arg;
     while (going()) {
-        uint64_t p = rnd(PAGES);
+        uint64_t p = some_page();
         uint8_t what = rnd(3) == 0 ? MODEL_W : MODEL_R;
 
         count(TORTURE_CPU_ACCESS);
@@ -289,380 +322,79 @@ static void *cpu(void *arg)
     return NULL;
 }
 
-/* Reads and writes through the stream, whatever tree it walks: its neighbours of a change never fault. */
+/* A device that cannot wait: it misses nothing but what is being changed at this moment. */
+static void dma(struct model_tlb *tlb, const struct model_ctx *at, unsigned which, bool logged)
+{
+    const char *who = which == FLIGHT_DEV ? "device" : "second device";
+    uint64_t p = some_page();
+    uint8_t what = rnd(3) == 0 ? MODEL_W : MODEL_R;
+    unsigned epoch = logged ? atomic_load(&io_epoch) : 0;
+    unsigned before = changes();
+    bool may_miss = changing(p);
+    struct model_xlat x;
+
+    count(TORTURE_DMA);
+    pthread_rwlock_rdlock(&flight[which]);
+    pthread_rwlock_rdlock(&dev.at_lock);
+    struct model_ctx ctx = *at;
+
+    pthread_rwlock_unlock(&dev.at_lock);
+    enum model_fault fault =
+        model_tlb_translate(tlb, &ctx, TS_GUEST + (p << PAGE_SHIFT),
+                            (struct model_access){ .what = what, .user = true }, &x);
+
+    if (fault == MODEL_OK) {
+        delay(16);
+        judge(who, p, x.oa);
+    }
+    pthread_rwlock_unlock(&flight[which]);
+    may_miss = may_miss || changing(p) || changes() != before;
+    PROMISE(fault == MODEL_OK || (fault == MODEL_FAULT_TRANSLATION && may_miss),
+            "%s: transient-fault: page %lu: %s", who, (unsigned long)p, model_fault_name(fault));
+    if (fault == MODEL_OK && what == MODEL_W && epoch != 0) {
+        atomic_store(&pend[p], epoch);
+    }
+    if (rnd(64) == 0) {
+        sched_yield();
+    }
+}
+
+/* Through the stream, whatever tree it walks. */
 static void *device(void *arg)
 {
     rng = (uint64_t)(uintptr_t)arg;
     while (going()) {
-        uint64_t p = rnd(PAGES);
-        uint8_t what = rnd(3) == 0 ? MODEL_W : MODEL_R;
-        unsigned epoch = atomic_load(&io_epoch);
-        struct model_xlat x;
-
-        count(TORTURE_DMA);
-        pthread_rwlock_rdlock(&flight[FLIGHT_DEV]);
-        pthread_rwlock_rdlock(&dev.at_lock);
-        struct model_ctx ctx = dev.ctx;
-
-        pthread_rwlock_unlock(&dev.at_lock);
-        enum model_fault fault =
-            model_tlb_translate(dev.tlb, &ctx, TS_GUEST + (p << PAGE_SHIFT),
-                                (struct model_access){ .what = what, .user = true }, &x);
-
-        if (fault == MODEL_OK) {
-            delay(16);
-            judge("device", p, x.oa);
-        }
-        pthread_rwlock_unlock(&flight[FLIGHT_DEV]);
-        PROMISE(fault == MODEL_OK || (fault == MODEL_FAULT_TRANSLATION && !steady(p)),
-                "device: transient-fault: page %lu: %s", (unsigned long)p, model_fault_name(fault));
-        if (fault == MODEL_OK && what == MODEL_W && epoch != 0) {
-            atomic_store(&pend[p], epoch);
-        }
-        if (rnd(64) == 0) {
-            sched_yield();
-        }
+        dma(dev.tlb, &dev.ctx, FLIGHT_DEV, true);
     }
     return NULL;
 }
 
-/* Through the window at a frame: what the host's TLB still has must be the host's still. */
-static void host_look(uint64_t pa)
-{
-    struct ts_walker *w = &t.tree[2].w[0];
-    struct model_xlat x;
-
-    pthread_rwlock_rdlock(&flight[FLIGHT_HOST]);
-    if (model_tlb_translate(w->tlb, &w->ctx, pa,
-                            (struct model_access){ .what = MODEL_R, .user = true },
-                            &x) == MODEL_OK) {
-        delay(8);
-        PROMISE(x.oa == pa && frame_may_use(pa, OWNER_HOST), "host: window-not-closed: %#lx",
-                (unsigned long)pa);
-    }
-    pthread_rwlock_unlock(&flight[FLIGHT_HOST]);
-}
-
-/* ---- converters ---- */
-
-/* In every wait of a conversion, before it is over: the old can still be used, and is not yet another's. */
-static void look_in_wait(unsigned which)
-{
-    uint64_t p = converting;
-
-    if (p == PAGES) {
-        return;
-    }
-    if (which == FLIGHT_HOST) {
-        host_look(t.p0[p]);
-        host_look(t.p1[p]);
-    } else if (which <= FLIGHT_LAZY) {
-        (void)cpu_access(&t.tree[which].w[0], which, "in a conversion", p, MODEL_R);
-    }
-}
-
-static void converted(uint64_t p, bool to_shared, enum gmem_policy policy)
-{
-    owner_t lent0 = to_shared && policy == GMEM_INPLACE ? OWNER_HOST : OWNER_NONE;
-    owner_t lent1 = to_shared && policy == GMEM_KEEP ? OWNER_HOST : OWNER_NONE;
-    struct frame f0 = frame_get(t.p0[p]), f1 = frame_get(t.p1[p]);
-
-    PROMISE(f0.owner == TS_VM && f1.owner == TS_VM && f0.borrower == lent0 && f1.borrower == lent1,
-            "page %lu: owners %u %u, borrowers %u %u", (unsigned long)p, f0.owner, f1.owner,
-            f0.borrower, f1.borrower);
-    /* Nobody finds the old frame: also who looks only now. */
-    (void)cpu_access(&t.tree[0].w[0], FLIGHT_CPU, "after a conversion", p, MODEL_R);
-    (void)cpu_access(&t.tree[1].w[0], FLIGHT_LAZY, "lazy I/O after a conversion", p, MODEL_R);
-}
-
-static void *converter(void *arg)
-{
-    uint64_t half = (uint64_t)(uintptr_t)arg, base = half * PAGES / HALVES;
-
-    rng = 1000 + half + t.rng;
-    for (unsigned i = 0; going() && (steps == 0 || i < steps); i++) {
-        uint64_t p = (base + rnd(PAGES / HALVES)) & ~1ull;
-        bool to_shared = t.want[p] == GMEM_PRIVATE;
-        enum gmem_policy policy = rnd(3) != 0 ? GMEM_KEEP : GMEM_INPLACE;
-        enum gmem_state before = gmem_state(&t.gm, p);
-
-        atomic_store(&hot[half], p);
-        if (rnd(3) != 0) {
-            usleep(20); /* let them come */
-        }
-        if (!to_shared) { /* the window is in use until the last moment */
-            uint64_t pa = before == GMEM_SHARED ? t.p1[p] : t.p0[p];
-
-            (void)space_fault(&t.tree[2].s, pa, PT_READ);
-            host_look(pa);
-        }
-        converting = p;
-        int err = gmem_convert(&t.gm, p, 1, to_shared, policy);
-
-        converting = PAGES;
-        if (err != 0) {
-            /* Pinned by the host; nothing changed. */
-            count(TORTURE_REFUSED);
-            PROMISE(err == -EBUSY, "conversion of page %lu: %d%s", (unsigned long)p, WHY(err));
-            PROMISE(gmem_state(&t.gm, p) == before, "refused, and the state changed");
-            sched_yield();
-            continue;
-        }
-        count(TORTURE_CONVERT);
-        t.want[p] = !to_shared            ? GMEM_PRIVATE
-                    : policy == GMEM_KEEP ? GMEM_SHARED
-                                          : GMEM_SHARED_INPLACE;
-        converted(p, to_shared, policy);
-    }
-    return NULL;
-}
-
-/* ---- the host: windows and pins ---- */
-
-static void *host(void *arg)
+/* Through a tree of the devices' own format. */
+static void *device2(void *arg)
 {
     rng = (uint64_t)(uintptr_t)arg;
     while (going()) {
-        uint64_t p = rnd(4) == 0 ? rnd(PAGES) : atomic_load(&hot[rnd(HALVES)]);
-        uint64_t pa = rnd(3) != 0 ? t.p1[p] : t.p0[p];
-        int err = space_fault(&t.tree[2].s, pa, PT_READ);
-
-        PROMISE(err == 0 || err == -EAGAIN || err == -EPERM, "host fault: %d%s", WHY(err));
-        host_look(pa);
-        if (frames_pin(pa, 1, OWNER_HOST) == 0) {
-            count(TORTURE_PIN);
-            sched_yield();
-            PROMISE(frame_may_use(pa, OWNER_HOST), "pinned-frame-taken-away: %#lx",
-                    (unsigned long)pa);
-            PROMISE(frames_unpin(pa, 1, OWNER_HOST) == 0, "unpin");
-        }
-    }
-    return NULL;
-}
-
-/* ---- logs, cuts, merges, zaps, ages, switches: one hand each, as their owner would ---- */
-
-static bool bit(const uint64_t *map, uint64_t p)
-{
-    return (map[p / 64] >> (p % 64) & 1) != 0;
-}
-
-/* Whatever was pending when the read began is in this answer, or in the one before. */
-static void read_log(unsigned epoch, unsigned n)
-{
-    static bool before[PAGES];
-    uint64_t *out = answer[n % 2];
-    const uint64_t *last = answer[(n + 1) % 2];
-
-    for (uint64_t p = 0; p < PAGES; p++) {
-        before[p] = atomic_exchange(&pend[p], 0) == epoch;
-    }
-    memset(out, 0, sizeof(answer[0]));
-    int err = iommu_view_log_read_clear(&view, TS_GUEST, LEN, out);
-
-    count(TORTURE_LOG_READ);
-    PROMISE(err == 0, "log read: %d%s", WHY(err));
-    for (uint64_t p = 0; p < PAGES; p++) {
-        PROMISE(!before[p] || bit(out, p) || bit(last, p), "write-lost: page %lu",
-                (unsigned long)p);
-    }
-}
-
-static void one_log(void)
-{
-    static unsigned epochs;
-    enum space_log_kind kind = rnd(2) ? SPACE_LOG_WRITE_PROTECT : SPACE_LOG_DIRTY_BIT;
-    uint64_t cursor = 0;
-    int err = 0;
-
-    if (rnd(2)) {
-        err = iommu_view_log_start(&view, SPACE_LOG_AHEAD, TS_GUEST, LEN, NULL, NULL);
-        PROMISE(err == 0, "log ahead: %d%s", WHY(err));
-        while (going() && (err = space_log_cut(&t.tree[0].s, &cursor, 2)) == 1) {
-            count(TORTURE_CUT);
-        }
-        PROMISE(err >= 0, "cut ahead: %d%s", WHY(err));
-    }
-    err = iommu_view_log_start(&view, kind, TS_GUEST, LEN, bits, io_bits);
-    PROMISE(err == 0, "log start: %d%s", WHY(err));
-    if (err != 0) {
-        return;
-    }
-    count(TORTURE_LOG);
-    unsigned epoch = ++epochs;
-
-    memset(answer, 0, sizeof(answer));
-    for (uint64_t p = 0; p < PAGES; p++) {
-        atomic_store(&pend[p], 0);
-    }
-    atomic_store(&cpu_epoch, epoch);
-    atomic_store(&io_epoch, view.io_logged ? epoch : 0);
-    for (unsigned n = 0; n < 6 && going(); n++) {
-        usleep((useconds_t)rnd(1500));
-        read_log(epoch, n);
-        (void)space_log_cut(&t.tree[0].s, &cursor, 3);
-    }
-    atomic_store(&cpu_epoch, 0);
-    atomic_store(&io_epoch, 0);
-    err = iommu_view_log_stop(&view);
-    PROMISE(err == 0, "log stop: %d%s", WHY(err));
-}
-
-static void *logger(void *arg)
-{
-    rng = (uint64_t)(uintptr_t)arg;
-    while (going()) {
-        uint64_t cursor = 0;
-
-        one_log();
-        while (going() && space_log_merge(&t.tree[0].s, TS_GUEST, LEN, &cursor, 1) == 1) {
-            count(TORTURE_MERGE);
-        }
-        usleep((useconds_t)rnd(1000));
-    }
-    return NULL;
-}
-
-static void *switcher(void *arg)
-{
-    rng = (uint64_t)(uintptr_t)arg;
-    while (going()) {
-        int err = iommu_view_set(&view, rnd(2) ? IOMMU_SHARE : IOMMU_MIRROR);
-
-        PROMISE(err == 0 || err == -EBUSY, "switch: %d%s", WHY(err));
-        if (err == 0) {
-            count(TORTURE_SWITCH);
-        }
-        usleep((useconds_t)rnd(2500));
-    }
-    return NULL;
-}
-
-static void *zapper(void *arg)
-{
-    bool young;
-
-    rng = (uint64_t)(uintptr_t)arg;
-    while (going()) {
-        uint64_t p = rnd(PAGES), n = 1 + rnd(PAGES - p > 64 ? 64 : PAGES - p);
-        int err = space_zap(&t.tree[0].s, TS_GUEST + (p << PAGE_SHIFT), n << PAGE_SHIFT);
-
-        /* In share mode a device would miss it. */
-        PROMISE(err == 0 || err == -EOPNOTSUPP, "zap: %d%s", WHY(err));
-        count(TORTURE_ZAP);
-        err = space_zap(&t.tree[1].s, TS_GUEST + (p << PAGE_SHIFT), n << PAGE_SHIFT);
-        PROMISE(err == 0, "zap of a tree with page requests: %d%s", WHY(err));
-        err = space_age(&t.tree[0].s, TS_GUEST + (p << PAGE_SHIFT), n << PAGE_SHIFT, &young);
-        PROMISE(err == 0, "age: %d%s", WHY(err));
-        count(TORTURE_AGE);
-        usleep((useconds_t)rnd(700));
-    }
-    return NULL;
-}
-
-/* ---- page requests: a device that waits, and a guest that answers late, twice or never ---- */
-
-static void respond(struct prq *q, const struct prq_response *r)
-{
-    (void)q;
-    PROMISE(r->sid != 1 || r->code != IOMMU_RESPONSE_INVALID, "a page of the VM is no page");
-    atomic_fetch_add(&answered, 1);
-}
-
-static bool forward(void *ctx, const struct prq_request *r, uint64_t c)
-{
-    (void)ctx;
-    (void)r;
-    atomic_store(&cookie, c);
-    return true;
-}
-
-static void *requester(void *arg)
-{
-    rng = (uint64_t)(uintptr_t)arg;
-    for (uint32_t i = 0; going(); i++) {
-        uint64_t p = rnd(PAGES);
-        uint32_t sid = rnd(4) == 0 ? 2 : 1;
-        struct prq_request r = { .sid = sid,
-                                 .group = i,
-                                 .last = rnd(8) != 0,
-                                 .iova = TS_GUEST + (p << PAGE_SHIFT),
-                                 .access = PT_READ };
-
-        if (r.last) {
-            atomic_fetch_add(&owed, 1);
-        }
-        prq_report(&prq, &r, i);
-        count(TORTURE_PAGE_REQUEST);
-        if (sid == 1) {
-            (void)cpu_access(&t.tree[1].w[0], FLIGHT_LAZY, "lazy I/O", p, MODEL_R);
-        }
-        if (rnd(3) != 0) {
-            (void)prq_answer(&prq, rnd(20) == 0 ? rng : atomic_load(&cookie),
-                             (enum iommu_response)rnd(3));
-        }
-        if (rnd(30) == 0) {
-            (void)prq_tick(&prq, i);
-        }
-    }
-    return NULL;
-}
-
-/* ---- spaces that come and go, audits, and calls that make no sense ---- */
-
-static void *maker(void *arg)
-{
-    struct pt_config cfg = ts_config(PT_ARM_S2_4K, 2, true);
-
-    rng = (uint64_t)(uintptr_t)arg;
-    while (going()) {
-        struct space s;
-        struct space_audit a = { 0 }, h = { 0 };
-
-        int made = space_init(&s, SPACE_CPU, &cfg);
-
-        PROMISE(made == 0, "a new space: %d%s", WHY(made));
-        if (made != 0) {
-            break;
-        }
-        PROMISE(space_add_walker(&s, &t.tree[3].w[0].inv) == 0, "walker");
-        made = space_bind(&s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, rnd(2));
-        PROMISE(made == 0, "bind: %d%s", WHY(made));
-        for (unsigned i = 0; i < 20; i++) {
-            int err = space_fault(&s, TS_GUEST + (rnd(PAGES) << PAGE_SHIFT), PT_WRITE);
-
-            PROMISE(err == 0 || err == -EAGAIN, "fault in a new space: %d%s", WHY(err));
-        }
-        space_audit(&s, TS_VM, NULL, NULL, &a);
-        space_destroy(&s);
-        count(TORTURE_SPACE);
-        space_audit(&t.tree[0].s, TS_VM, NULL, NULL, &a);
-        space_audit(&t.tree[2].s, OWNER_HOST, NULL, NULL, &h);
-        PROMISE(a.violations + h.violations == 0, "audit: %s: %#lx",
-                a.violations ? a.first : h.first,
-                (unsigned long)(a.violations ? a.first_ia : h.first_ia));
-        count(TORTURE_AUDIT);
-        PROMISE(gmem_convert(&t.gm, PAGES + rnd(9), 1 + rng % 7, true, GMEM_KEEP) == -EFAULT,
-                "conversion outside");
-        PROMISE(space_fault(&t.tree[0].s, rnd(2) ? ~rng : TS_GUEST - 1 - rnd(TS_GUEST), PT_READ) ==
-                    -EFAULT,
-                "fault outside");
-        PROMISE(iommu_view_page_request(&view, TS_GUEST + LEN + rnd(LEN), PT_READ) ==
-                    IOMMU_RESPONSE_INVALID,
-                "page request outside");
-        usleep((useconds_t)rnd(3000));
+        dma(t.tree[3].w[0].tlb, &t.tree[3].w[0].ctx, FLIGHT_DEV2, false);
     }
     return NULL;
 }
 
 /* ---- set-up ---- */
 
+static struct pt_config walked_by(struct pt_config cfg, bool waits, bool dirty)
+{
+    cfg.live.stalls = waits;
+    cfg.live.hw_af = true;
+    cfg.live.hw_dirty = dirty || cfg.format > PT_ARM_S2_64K; /* others have both or none */
+    return cfg;
+}
+
 static void open_world(const struct torture_opts *o)
 {
-    struct pt_config cfg = ts_config(PT_ARM_S2_4K, 2, true);
-    struct pt_config io = ts_config(PT_ARM_S2_4K, 2, false);
+    world = &torture_worlds[o->world];
+    struct pt_config cfg = walked_by(world->cpu, true, true);
+    struct pt_config io = walked_by(world->dev, false, false);
 
-    cfg.live.hw_dirty = true;
     ts_open(&t, PAGES, true, o->seed);
     mem = model_phys_mem(&ts_phys, true);
     pthread_rwlockattr_t attr;
@@ -688,16 +420,20 @@ static void open_world(const struct torture_opts *o)
     struct ts_tree *l = ts_tree(&t, 1, "lazy I/O", TS_SMMU, &io);
     struct ts_tree *h = ts_tree(&t, 2, "host", TS_CPU, &cfg);
 
-    ts_tree(&t, 3, "spare", TS_CPU, &cfg);
+    struct ts_tree *d = ts_tree(&t, 3, "I/O", TS_SMMU, &io);
+
     for (unsigned i = 0; i < 4; i++) {
         model_live_harvest(t.tree[i].live, true);
     }
+    cpu_user = a->w[0].ctx.walk.stage == 1 ? PT_USER : 0;
     /* Rights of a leaf that a log protects come and go: what a TLB holds is judged by its use. */
     l->s.page_requests = true;
-    assert_int_equal(space_bind(&a->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, o->seed % 3 != 0),
-                     0);
+    assert_int_equal(
+        space_bind(&a->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW | cpu_user, o->seed % 3 != 0),
+        0);
     assert_int_equal(space_bind(&l->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, false), 0);
-    assert_int_equal(space_bind(&h->s, &t.gm, VIEW_HOST, 0, 0, PAGES, RW, false), 0);
+    assert_int_equal(space_bind(&h->s, &t.gm, VIEW_HOST, 0, 0, PAGES, RW | cpu_user, false), 0);
+    assert_int_equal(space_bind(&d->s, &t.gm, VIEW_GUEST, TS_GUEST, 0, PAGES, RW, true), 0);
     assert_int_equal(
         iommu_view_init(&view, &im, &a->s, TS_VM, 1, o->seed % 4 < 2 ? IOMMU_SHARE : IOMMU_MIRROR),
         0);
@@ -709,6 +445,7 @@ static void open_world(const struct torture_opts *o)
     for (unsigned i = 0; i < 2; i++) {
         assert_true(model_tlb_speculate_in(t.tree[i].w[0].tlb, &t.tree[i].w[0].ctx, TS_GUEST, LEN));
     }
+    pasid_open();
     t.in_wait = in_wait;
     t.after_store = after_store;
 }
@@ -719,16 +456,20 @@ static void close_world(void)
     rng = 0; /* no delays */
     t.in_wait = NULL;
     t.after_store = NULL;
-    for (uint64_t p = 0; p < PAGES; p++) {
+    for (uint64_t p = 0, n; p < PAGES; p += n) {
+        for (n = 1; p + n < PAGES && t.want[p + n] == t.want[p]; n++) {
+        }
         if (t.want[p] != GMEM_PRIVATE) {
-            PROMISE(ts_convert(&t, p, 1, false, GMEM_KEEP) == 0, "back to private");
+            PROMISE(gmem_convert(&t.gm, p, n, false, GMEM_KEEP) == 0, "back to private");
         }
     }
+    pasid_close();
     PROMISE(iommu_view_set(&view, IOMMU_MIRROR) == 0, "to mirror mode");
     PROMISE(model_tlb_check(dev.tlb, &dev.ctx) == MODEL_V_OK, "device TLB: stale entry");
-    PROMISE(tp_count(&view.own.pt).leaves[3] == 0, "leaf-size: not merged back");
+    PROMISE(tp_count(&view.own.pt).leaves[3] == 0 && tp_count(&t.tree[3].s.pt).leaves[3] == 0,
+            "leaf-size: not merged back");
     PROMISE(iommu_view_detach(&view, 0) == 0 && iommu_view_fini(&view) == 0, "view");
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         enum model_verdict v = model_live_first(t.tree[i].live);
 
         PROMISE(v == MODEL_V_OK, "%s: %s", t.tree[i].name, model_verdict_name(v));
@@ -749,8 +490,9 @@ static void close_world(void)
 
 void torture_run(const struct torture_opts *o, struct torture_result *r)
 {
-    static void *(*const more[])(void *) = { cpu,    cpu,      device, device,    host,
-                                             logger, switcher, zapper, requester, maker };
+    static void *(*const more[])(void *) = { cpu,     cpu,      device,       device,     host,
+                                             logger,  switcher, zapper,       maker,      requester,
+                                             device2, process,  pasid_device, pasid_owner };
     enum { MORE = sizeof(more) / sizeof(*more) };
     pthread_t th[MORE], conv[HALVES];
 

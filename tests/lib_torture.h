@@ -12,9 +12,9 @@
 
 struct torture_opts {
     uint64_t seed;
+    unsigned world; /* formats: see torture_world() */
     double seconds; /* 0: until `steps` conversions are done */
     unsigned steps;
-    bool verbose;
 };
 
 enum torture_op {
@@ -35,6 +35,9 @@ enum torture_op {
     TORTURE_SPACE,
     TORTURE_AUDIT,
     TORTURE_DELAY,
+    TORTURE_PASID,
+    TORTURE_PROCESS,
+    TORTURE_PASID_DMA,
     TORTURE_OPS
 };
 
@@ -47,5 +50,7 @@ struct torture_result {
 /* Runs it; the world is set up and taken down in it. */
 void torture_run(const struct torture_opts *o, struct torture_result *r);
 const char *torture_op_name(enum torture_op op);
+/* Name of a choice of formats; NULL: no such number. */
+const char *torture_world(unsigned i);
 
 #endif

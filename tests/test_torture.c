@@ -12,6 +12,22 @@ enum { STEPS = 15, SEEDS = 4 };
 enum { STEPS = 60, SEEDS = 6 };
 #endif
 
+static void run(unsigned seed, unsigned world)
+{
+    struct torture_opts o = { .seed = seed,
+                              .world = world,
+                              .steps = world == 0 ? STEPS : STEPS / 3 };
+    struct torture_result r;
+
+    torture_run(&o, &r);
+    tp_assert(r.wrong == 0, "%s, seed %u: %lu broken promises, first: %s\n", torture_world(world),
+              seed, (unsigned long)r.wrong, r.first);
+    /* A converter that is refused now and then still does its steps. */
+    assert_int_equal(r.ops[TORTURE_CONVERT] + r.ops[TORTURE_REFUSED], 2 * o.steps);
+    assert_true(r.ops[TORTURE_CONVERT] > o.steps && r.ops[TORTURE_DMA] > 0 &&
+                r.ops[TORTURE_CPU_ACCESS] > 0 && r.ops[TORTURE_FAULT] > 0);
+}
+
 /* A wrong variant gets more worlds, until it shows: TENON_TORTURE_SECONDS, which tools/mutants sets. */
 static bool more(unsigned seed, uint64_t since)
 {
@@ -27,22 +43,29 @@ static void all_at_once(void **state)
 
     (void)state;
     for (unsigned seed = 1; more(seed, since); seed++) {
-        struct torture_opts o = { .seed = seed, .steps = STEPS };
-        struct torture_result r;
+        run(seed, 0);
+    }
+}
 
-        torture_run(&o, &r);
-        tp_assert(r.wrong == 0, "seed %u: %lu broken promises, first: %s\n", seed,
-                  (unsigned long)r.wrong, r.first);
-        /* A converter that is refused now and then still does its steps. */
-        assert_int_equal(r.ops[TORTURE_CONVERT] + r.ops[TORTURE_REFUSED], 2 * STEPS);
-        assert_true(r.ops[TORTURE_CONVERT] > STEPS && r.ops[TORTURE_DMA] > 0 &&
-                    r.ops[TORTURE_CPU_ACCESS] > 0 && r.ops[TORTURE_FAULT] > 0);
+/* CPUs' and devices' trees of other formats. */
+static void other_formats(void **state)
+{
+    uint64_t since = port_now();
+    unsigned worlds = 1;
+
+    (void)state;
+    while (torture_world(worlds) != NULL) {
+        worlds++;
+    }
+    for (unsigned seed = 1; seed < worlds || more(seed, since); seed++) {
+        run(seed, 1 + (seed - 1) % (worlds - 1));
     }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(all_at_once) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(all_at_once),
+                                        cmocka_unit_test(other_formats) };
 
     return cmocka_run_group_tests_name("torture", tests, NULL, NULL);
 }

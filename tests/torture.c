@@ -7,19 +7,23 @@
 #include "lib_torture.h"
 
 static const char usage[] =
-    "usage: torture [-t SECONDS] [-s SEED] [-r RUNS]\n"
+    "usage: torture [-t SECONDS] [-s SEED] [-r RUNS] [-f FORMAT]\n"
     "\n"
     "Everything that can happen to a guest's memory, at once, on one small object: conversions, "
     "faults,\n"
     "DMA through a shared tree and an own one, switches between the two, logs of writes, cuts, "
     "merges,\n"
-    "zaps, page requests, pins, spaces that come and go; with delays at every store and every "
-    "wait. Each\n"
-    "access is held against the promises of design.md when it is made.\n"
+    "zaps, page requests, pins, spaces that come and go, processes that change what devices reach "
+    "by\n"
+    "PASID; with delays at every store and every wait. Each access is held against the promises of "
+    "design.md when it is made.\n"
     "\n"
     "  -t SECONDS  how long in all (10)\n"
     "  -s SEED     of the first run (1); a run's seed also decides what its IOMMU can do\n"
-    "  -r RUNS     worlds, one after the other, that share the time (6)\n"
+    "  -r RUNS     worlds, one after the other, that share the time (8)\n"
+    "  -f FORMAT   of the trees (each in turn): arm-s2-4k, and with other trees for devices or "
+    "CPUs\n"
+    "              arm-s1-4k, x86-64, ept, vtd-ss, amd-v1, riscv-x4, riscv\n"
     "\n"
     "Exit code 0: nothing found; 1: a promise was broken, in words; 2: wrong arguments.\n";
 
@@ -35,15 +39,41 @@ static double number(const char *s)
     return v;
 }
 
+static unsigned worlds(void)
+{
+    unsigned n = 0;
+
+    while (torture_world(n) != NULL) {
+        n++;
+    }
+    return n;
+}
+
+static int format(const char *s)
+{
+    for (unsigned i = 0; s != NULL && i < worlds(); i++) {
+        if (strcmp(s, torture_world(i)) == 0) {
+            return (int)i;
+        }
+    }
+    fputs(usage, stderr);
+    exit(2);
+}
+
 int main(int argc, char **argv)
 {
-    double seconds = 10, seed = 1, runs = 6;
+    double seconds = 10, seed = 1, runs = 8;
     struct torture_result sum = { 0 };
+    int only = -1;
 
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(usage, stdout);
             return 0;
+        }
+        if (strcmp(argv[i], "-f") == 0) {
+            only = format(argv[i + 1]);
+            continue;
         }
         double *to = strcmp(argv[i], "-t") == 0   ? &seconds
                      : strcmp(argv[i], "-s") == 0 ? &seed
@@ -57,7 +87,9 @@ int main(int argc, char **argv)
         *to = number(argv[i + 1]);
     }
     for (unsigned k = 0; k < (unsigned)runs && sum.wrong == 0; k++) {
-        struct torture_opts o = { .seed = (uint64_t)seed + k, .seconds = seconds / runs };
+        struct torture_opts o = { .seed = (uint64_t)seed + k,
+                                  .world = only >= 0 ? (unsigned)only : k % worlds(),
+                                  .seconds = seconds / runs };
         struct torture_result r;
 
         torture_run(&o, &r);
@@ -65,8 +97,8 @@ int main(int argc, char **argv)
             sum.ops[i] += r.ops[i];
         }
         if (r.wrong != 0) {
-            printf("seed %lu: %lu broken promises, first: %s\n", (unsigned long)o.seed,
-                   (unsigned long)r.wrong, r.first);
+            printf("%s, seed %lu: %lu broken promises, first: %s\n", torture_world(o.world),
+                   (unsigned long)o.seed, (unsigned long)r.wrong, r.first);
             sum.wrong += r.wrong;
         }
         fflush(stdout);

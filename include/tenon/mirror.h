@@ -45,7 +45,7 @@ struct mirror {
     uint64_t va, last; /* the part of the process that is followed */
     uint32_t prot;     /* PT_USER where the format wants it: added to every leaf */
     struct port_lock lock;
-    uint64_t begun; /* changes begun: a fault compares it */
+    uint64_t begun; /* counts beginnings and ends of changes: a fault compares it */
     struct mirror_change {
         uint64_t va, last;
         uint32_t users; /* 0: free */
