@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "iommufd/iod.h"
+#include "iommufd/swiommu.h"
 
 const struct test_ops *test_ops;
 static struct ctx *list;
@@ -193,6 +193,7 @@ void ctx_put(struct ctx *c)
         at = &(*at)->next;
     }
     *at = c->next;
+    swiommu_free(c->iommu);
     free(c->obj);
     free(c);
 }

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices bound to an open file, and what each of their PASIDs is attached to. Each device is alone
- * in its group.
+ * Devices bound to an open file, and iommufd's rules for what they may be attached to. Which tree a device
+ * or a PASID walks is then the core's: iommu/ on the file's software IOMMU. Each device is alone in its
+ * group.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "iommufd/iod.h"
+#include "iommufd/swiommu.h"
+#include "tenon/port.h"
 
 struct device *device_bind(struct ctx *c, const struct dev_ops *ops, void *owner)
 {
-    struct device *d = obj_new(c, sizeof(*d), OBJ_DEVICE);
+    struct swiommu *sw = swiommu_of(c);
+    struct device *d = sw != NULL ? obj_new(c, sizeof(*d), OBJ_DEVICE) : NULL;
 
     if (d != NULL) {
         d->ops = ops;
         d->owner = owner;
+        d->iommu = sw;
         d->obj.users++; /* who bound it, until device_unbind */
         obj_live(d);
     }
@@ -24,8 +28,8 @@ struct device *device_bind(struct ctx *c, const struct dev_ops *ops, void *owner
 
 void device_unbind(struct device *d)
 {
-    while (d->attaches != 0) {
-        device_detach(d, d->attach[0].pasid);
+    while (d->attach != NULL) {
+        device_detach(d, d->attach->pasid);
     }
     if (d->vdev != NULL) { /* its id dies with the device: nobody may find another thing there */
         obj_drop(d->vdev, true);
@@ -36,17 +40,20 @@ void device_unbind(struct device *d)
 
 void device_destroy(struct obj *o)
 {
-    free(((struct device *)(void *)o)->attach);
+    struct device *d = (struct device *)(void *)o;
+
+    pasid_control_close(&d->control);
+    free(d->slot);
 }
 
 static struct attach *attach_find(const struct device *d, uint32_t pasid)
 {
-    for (uint32_t i = 0; i < d->attaches; i++) {
-        if (d->attach[i].pasid == pasid) {
-            return &d->attach[i];
-        }
+    struct attach *a = d->attach;
+
+    while (a != NULL && a->pasid != pasid) {
+        a = a->next;
     }
-    return NULL;
+    return a;
 }
 
 struct hwpt *device_hwpt(const struct device *d, uint32_t pasid)
@@ -56,12 +63,90 @@ struct hwpt *device_hwpt(const struct device *d, uint32_t pasid)
     return a != NULL ? a->hwpt : NULL;
 }
 
+/* ---- on the IOMMU ---- */
+
+/* What a nested HWPT's guest table stands on, or the HWPT's own tree. */
+static struct iommu_domain *tree(const struct hwpt *h)
+{
+    return &(h->domain != NULL ? h : h->parent)->domain->io;
+}
+
+/* Made with the first PASID: 8 MiB of address space for 20 bits, of which hardly anything is touched. */
+static int pasids_open(struct device *d)
+{
+    uint32_t n = (1u << d->ops->pasid_bits(d)) - PASID_FIRST;
+
+    if (d->slot != NULL) {
+        return 0;
+    }
+    d->slot = calloc(n, sizeof(struct pasid *));
+    if (d->slot == NULL) {
+        return -ENOMEM;
+    }
+    int err = pasid_set_init(&d->pasids, &swiommu_pasid_ops, d->slot, n);
+
+    return err != 0 ? err : pasid_control_open(&d->control, &d->pasids, OWNER_HOST, n);
+}
+
+static int enter_pasid(struct attach *a, const struct hwpt *h)
+{
+    struct device *d = a->dev;
+    int err = pasids_open(d);
+
+    if (err == 0) {
+        err = pasid_control_claim(&d->control, &a->number, a->pasid);
+    }
+    if (err != 0) {
+        return err;
+    }
+    err = pasid_control_shape(&d->control, a->pasid, tree(h));
+    if (err == 0) {
+        err = pasid_attach(&d->pasids, &d->iommu->im, d->obj.id, OWNER_HOST, a->pasid);
+    }
+    if (err != 0) {
+        (void)pasid_control_free(&d->control, a->pasid);
+    }
+    return err;
+}
+
+static int enter(struct attach *a, const struct hwpt *h)
+{
+    return a->pasid == NO_PASID ? iommu_attach(tree(h), a->dev->obj.id) : enter_pasid(a, h);
+}
+
+static int move(struct attach *a, const struct hwpt *h)
+{
+    return a->pasid == NO_PASID ? iommu_replace(tree(a->hwpt), tree(h), a->dev->obj.id)
+                                : pasid_control_shape(&a->dev->control, a->pasid, tree(h));
+}
+
+static void leave(struct attach *a)
+{
+    struct device *d = a->dev;
+    int err = 0;
+
+    if (a->pasid == NO_PASID) {
+        err = iommu_detach(tree(a->hwpt), d->obj.id);
+    } else {
+        err = pasid_detach(&d->pasids, &d->iommu->im, d->obj.id, OWNER_HOST, a->pasid);
+        err = err == 0 ? pasid_control_free(&d->control, a->pasid) : err;
+    }
+    if (err != 0) {
+        port_panic("iommufd: what is attached is not on the IOMMU");
+    }
+}
+
+/* ---- iommufd's rules ---- */
+
 /* PASIDs and the rest of the device share a format: all of them must have been made for it. */
 static int compatible(const struct device *d, uint32_t pasid, const struct hwpt *h)
 {
+    if (d->ops != h->ops) {
+        return -EINVAL;
+    }
     if (pasid == NO_PASID) {
-        for (uint32_t i = 0; i < d->attaches; i++) {
-            if (d->attach[i].pasid != NO_PASID && !h->pasid_compat) {
+        for (const struct attach *a = d->attach; a != NULL; a = a->next) {
+            if (a->pasid != NO_PASID && !h->pasid_compat) {
                 return -EINVAL;
             }
         }
@@ -72,7 +157,33 @@ static int compatible(const struct device *d, uint32_t pasid, const struct hwpt 
     if (!h->pasid_compat || (rid != NULL && !rid->pasid_compat)) {
         return -EINVAL;
     }
-    return d->ops != h->ops || pasid >> d->ops->pasid_bits(d) != 0 ? -EINVAL : 0;
+    return pasid >> d->ops->pasid_bits(d) != 0 ? -EINVAL : 0;
+}
+
+/* What the kind of device has to say, before the IOMMU is asked. */
+static int allowed(struct device *d, uint32_t pasid, struct hwpt *h)
+{
+    return d->ops->attach != NULL ? d->ops->attach(d, pasid, h) : 0;
+}
+
+static int attach_new(struct attach *a, struct hwpt *h)
+{
+    int err = fault_attach(a, h);
+
+    if (err != 0) {
+        return err;
+    }
+    err = allowed(a->dev, a->pasid, h);
+    if (err == 0) {
+        err = enter(a, h);
+        if (err != 0 && a->dev->ops->detach != NULL) {
+            a->dev->ops->detach(a->dev, a->pasid);
+        }
+    }
+    if (err != 0) {
+        fault_detach(a, h);
+    }
+    return err;
 }
 
 static int do_attach(struct device *d, uint32_t pasid, struct hwpt *h, struct hwpt **old)
@@ -83,23 +194,21 @@ static int do_attach(struct device *d, uint32_t pasid, struct hwpt *h, struct hw
     }
     int err = compatible(d, pasid, h);
 
-    if (err == 0 && d->ops != h->ops) {
-        err = -EINVAL;
-    }
     if (err != 0) {
         return err;
     }
-    struct attach *a = realloc(d->attach, (d->attaches + 1) * sizeof(*a));
+    struct attach *a = calloc(1, sizeof(*a));
 
     if (a == NULL) {
         return -ENOMEM;
     }
-    d->attach = a;
-    err = d->ops->attach(d, pasid, h);
+    *a = (struct attach){ .dev = d, .pasid = pasid, .hwpt = h, .next = d->attach };
+    err = attach_new(a, h);
     if (err != 0) {
+        free(a);
         return err;
     }
-    d->attach[d->attaches++] = (struct attach){ pasid, h };
+    d->attach = a;
     h->obj.users++;
     return 0;
 }
@@ -116,14 +225,29 @@ static int do_replace(struct device *d, uint32_t pasid, struct hwpt *h, struct h
         return 0;
     }
     int err = compatible(d, pasid, h);
+    bool had_queue = a->hwpt->fault != NULL;
 
-    if (err == 0) {
-        err = d->ops != h->ops ? -EINVAL : d->ops->attach(d, pasid, h);
+    /* All that can fail comes first: a place for page requests, which the old one leaves to the new. */
+    if (err == 0 && !had_queue) {
+        err = fault_attach(a, h);
     }
     if (err != 0) {
         return err;
     }
-    fault_detach(a->hwpt, d, pasid);
+    err = allowed(d, pasid, h);
+    if (err == 0) {
+        err = move(a, h);
+    }
+    if (err != 0) {
+        if (!had_queue) {
+            fault_detach(a, h);
+        }
+        return err;
+    }
+    if (had_queue) {
+        fault_detach(a, a->hwpt);
+        (void)fault_attach(a, h); /* in the place that came free */
+    }
     *old = a->hwpt;
     a->hwpt = h;
     h->obj.users++;
@@ -202,17 +326,22 @@ int device_replace(struct call *c, struct device *d, uint32_t pasid, uint32_t *p
 
 void device_detach(struct device *d, uint32_t pasid)
 {
-    struct attach *a = attach_find(d, pasid);
+    struct attach *a = attach_find(d, pasid), **at = &d->attach;
 
     if (a == NULL) {
         return;
     }
-    struct hwpt *h = a->hwpt;
-
-    d->ops->detach(d, pasid);
-    *a = d->attach[--d->attaches];
-    fault_detach(h, d, pasid);
-    hwpt_put(h);
+    leave(a);
+    if (d->ops->detach != NULL) {
+        d->ops->detach(d, pasid);
+    }
+    fault_detach(a, a->hwpt);
+    while (*at != a) {
+        at = &(*at)->next;
+    }
+    *at = a->next;
+    hwpt_put(a->hwpt);
+    free(a);
 }
 
 int device_hw_info(struct call *c)

@@ -13,19 +13,6 @@
 #include "tenon/frame.h"
 #include "tenon/port.h"
 
-static void inv_issue(struct invalidator *inv, const struct pt_gather *g)
-{
-    (void)g;
-    ((struct domain *)(void *)inv)->issued++;
-}
-
-static void inv_wait(struct invalidator *inv)
-{
-    struct domain *d = (struct domain *)(void *)inv;
-
-    d->waited = d->issued;
-}
-
 /* Table formats, and how the hardware that walks them is set up: four levels, 48 bits in and out. */
 struct format {
     struct pt_config pt;
@@ -86,21 +73,42 @@ const char *domains_format(void)
     return format == &formats[DOMAIN_AMD_V1] ? "amd-v1" : "arm-s2";
 }
 
-int domain_init(struct domain *d, unsigned shift, bool can_dirty)
+/* One stage, whatever the format calls itself. */
+void domains_caps(struct iommu_caps *caps)
 {
-    *d = (struct domain){ .inv = { inv_issue, inv_wait },
-                          .last = (1ull << (48 - shift)) - 1,
+    *caps = (struct iommu_caps){ .stage1 = true,
+                                 .stage2 = true,
+                                 .live = format->pt.live,
+                                 .ia_bits = format->pt.ia_bits,
+                                 .oa_bits = format->pt.oa_bits,
+                                 .sid_bits = 32,
+                                 .ssid_bits = PASID_BITS,
+                                 .coherent = true };
+}
+
+int domain_init(struct domain *d, struct iommu *im, unsigned shift, bool can_dirty)
+{
+    *d = (struct domain){ .last = (1ull << (48 - shift)) - 1,
                           .pgsizes = (4096u | 1u << 21 | 1u << 30) >> shift,
                           .shift = shift,
                           .can_dirty = can_dirty };
     int err = space_init(&d->space, SPACE_IO, &format->pt);
 
-    return err != 0 ? err : space_add_walker(&d->space, &d->inv);
+    if (err != 0) {
+        return err;
+    }
+    err = iommu_domain_init(im, &d->io, &d->space, OWNER_HOST, -1);
+    if (err != 0) {
+        space_destroy(&d->space);
+    }
+    return err;
 }
 
 void domain_fini(struct domain *d)
 {
-    (void)space_remove_walker(&d->space, &d->inv);
+    if (iommu_domain_fini(&d->io) != 0) {
+        port_panic("iommufd: a table goes while a device walks it");
+    }
     space_destroy(&d->space);
 }
 
@@ -218,8 +226,8 @@ int domain_dirty(struct domain *d, uint64_t iova, uint64_t len, bool keep,
         }
     }
     if (!pt_gather_empty(&g)) {
-        inv_issue(&d->inv, &g);
-        inv_wait(&d->inv);
+        d->io.inv.issue(&d->io.inv, &g);
+        d->io.inv.wait(&d->io.inv);
     }
     pt_gather_done(pt, &g);
     return 0;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "iommufd/iod.h"
+#include "iommufd/swiommu.h"
 
 #define VEVENTQ_MAX_DEPTH (1u << 19)
 #define FAULTS_MAX        65536u /* unread and unanswered; more are answered at once */
@@ -88,14 +88,11 @@ static void free_all(struct event *e)
 
 /* ---- faults ---- */
 
+/* One that came too late, or never was, is nobody's any more. */
 static void answer(const struct event *e, uint32_t code)
 {
-    struct u_pgfault f;
-
-    memcpy(&f, e->data, sizeof(f));
-    if (e->dev->ops->response != NULL) {
-        e->dev->ops->response(e->dev, f.pasid, f.grpid, code);
-    }
+    (void)prq_answer(&e->from->dev->iommu->prq, e->request,
+                     code == U_RESP_SUCCESS ? IOMMU_RESPONSE_SUCCESS : IOMMU_RESPONSE_INVALID);
 }
 
 int fault_alloc(struct call *c)
@@ -128,62 +125,70 @@ int fault_alloc(struct call *c)
     return 0;
 }
 
+/* No HWPT has it any more, so nothing is attached, and nothing waits. */
 void fault_destroy(struct obj *o)
 {
     struct fault *f = (struct fault *)(void *)o;
 
-    for (struct event *e = f->q.head; e != NULL; e = e->next) {
-        answer(e, U_RESP_INVALID);
-    }
-    for (struct event *e = f->waiting; e != NULL; e = e->next) {
-        answer(e, U_RESP_INVALID);
-    }
     free_all(f->q.head);
     free_all(f->waiting);
 }
 
-bool fault_report(struct device *d, uint32_t pasid, bool pasid_valid, uint32_t grpid, uint32_t perm,
-                  uint64_t addr)
-{
-    uint32_t attached = pasid_valid ? pasid : NO_PASID;
-    struct hwpt *h = device_hwpt(d, attached);
+_Static_assert((int)U_PGFAULT_READ == (int)PT_READ && (int)U_PGFAULT_WRITE == (int)PT_WRITE,
+               "rights are passed on as they are");
 
-    if (h == NULL && pasid_valid) { /* the guest's own PASID table */
-        attached = NO_PASID;
-        h = device_hwpt(d, NO_PASID);
-        h = h != NULL && h->obj.type == OBJ_HWPT_NESTED ? h : NULL;
-    }
-    if (h == NULL || h->fault == NULL || h->fault->q.queued >= FAULTS_MAX) {
+static bool forward(void *ctx, const struct prq_request *r, uint64_t request)
+{
+    struct attach *a = ctx;
+    struct fault *f = a->hwpt->fault;
+
+    /* A PASID of the guest's own; not one that is attached to something without a queue. */
+    if (r->pasid_valid && a->pasid == NO_PASID && device_hwpt(a->dev, r->pasid) != NULL) {
         return false;
     }
-    struct event *e = calloc(1, sizeof(*e));
-    struct u_pgfault f = { .flags = U_PGFAULT_LAST_PAGE | (pasid_valid ? U_PGFAULT_PASID_VALID : 0),
-                           .dev_id = d->obj.id,
-                           .pasid = pasid,
-                           .grpid = grpid,
-                           .perm = perm,
-                           .addr = addr };
+    struct event *e = f->q.queued < FAULTS_MAX ? calloc(1, sizeof(*e)) : NULL;
+    struct u_pgfault u = { .flags =
+                               U_PGFAULT_LAST_PAGE | (r->pasid_valid ? U_PGFAULT_PASID_VALID : 0),
+                           .dev_id = a->dev->obj.id,
+                           .pasid = r->pasid,
+                           .grpid = r->group,
+                           .perm = r->access,
+                           .addr = r->iova };
 
     if (e == NULL) {
         return false;
     }
-    e->dev = d;
-    e->pasid = attached;
-    e->len = sizeof(f);
-    memcpy(e->data, &f, sizeof(f));
-    append(&h->fault->q, e);
-    update(&h->fault->q);
+    e->from = a;
+    e->request = request;
+    e->len = sizeof(u);
+    memcpy(e->data, &u, sizeof(u));
+    append(&f->q, e);
+    update(&f->q);
     return true;
 }
 
-static void drop_of(struct event **at, const struct device *d, uint32_t pasid)
+int fault_attach(struct attach *a, const struct hwpt *h)
+{
+    struct prq *q = &a->dev->iommu->prq;
+
+    if (h->fault == NULL) {
+        return 0;
+    }
+    int err = prq_route(q, a->dev->obj.id, a->pasid != NO_PASID, a->pasid, NULL, forward, a);
+
+    if (err == 0 && h->obj.type == OBJ_HWPT_NESTED && a->pasid == NO_PASID) {
+        err = prq_route_pasids(q, a->dev->obj.id); /* the guest has a PASID table of its own */
+    }
+    return err;
+}
+
+static void drop_of(struct event **at, const struct attach *a)
 {
     while (*at != NULL) {
         struct event *e = *at;
 
-        if (e->dev == d && e->pasid == pasid) {
+        if (e->from == a) {
             *at = e->next;
-            answer(e, U_RESP_INVALID);
             free(e);
         } else {
             at = &e->next;
@@ -191,15 +196,16 @@ static void drop_of(struct event **at, const struct device *d, uint32_t pasid)
     }
 }
 
-void fault_detach(struct hwpt *h, struct device *d, uint32_t pasid)
+void fault_detach(struct attach *a, const struct hwpt *h)
 {
     struct fault *f = h->fault;
 
     if (f == NULL) {
         return;
     }
-    drop_of(&f->q.head, d, pasid);
-    drop_of(&f->waiting, d, pasid);
+    (void)prq_unroute(&a->dev->iommu->prq, a->dev->obj.id, a->pasid != NO_PASID, a->pasid);
+    drop_of(&f->q.head, a);
+    drop_of(&f->waiting, a);
     f->q.queued = 0;
     f->q.tail = &f->q.head;
     while (*f->q.tail != NULL) {

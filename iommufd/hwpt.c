@@ -28,6 +28,7 @@ void hwpt_destroy(struct obj *o)
     if (h->listed) {
         unlist(h);
         iopt_remove_domain(&h->ioas->iopt, h->domain);
+        h->domain->iopt = NULL;
     }
     if (h->domain != NULL) {
         domain_fini(h->domain);
@@ -94,6 +95,7 @@ int hwpt_new_paging(struct call *c, struct ioas *s, struct device *d, uint32_t f
         abandon(h);
         return err;
     }
+    h->domain->iopt = &s->iopt;
     s->hwpt[s->hwpts++] = h;
     h->listed = true;
     *out = h;

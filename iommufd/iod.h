@@ -10,6 +10,7 @@
  *   pages.c   a range of user memory that is mapped somewhere, page by page pinned or not
  *   iopt.c    an address space of I/O addresses: areas, reserved and allowed ranges, its domains
  *   ctx.c     an open /dev/iommu: its objects, and the dispatcher
+ *   swiommu.c the software IOMMU under the core's iommu/: which tree a device or PASID walks (swiommu.h)
  *   ioas.c hwpt.c device.c access.c eventq.c viommu.c compat.c   the calls
  *   server.c  descriptors and processes; front.c and seccomp.c are the two ways in
  *   vfio.c group.c sw*.c edu.c nvme*.c san.c   software devices, their DMA, and what is wrong with it
@@ -29,7 +30,9 @@
 #include <sys/types.h>
 
 #include "iommufd/uapi.h"
-#include "tenon/space.h"
+#include "tenon/iommu.h"
+#include "tenon/pasid.h"
+#include "tenon/prq.h"
 
 #define PG 4096u
 
@@ -82,20 +85,27 @@ int phys_rw(uint64_t pa, void *buf, size_t len, bool write);
 void phys_forget_mm(struct mm *mm);
 
 /* ---- domain.c ---- */
+struct iopt;
 struct domain {
-    struct invalidator inv; /* counts what the core asks to be forgotten */
     struct space space;
-    uint64_t first, last; /* aperture */
-    uint64_t pgsizes;     /* bit n: pages of 2^n */
-    unsigned shift;       /* the table's addresses are ours << shift: pages of 4096 >> shift */
+    struct iommu_domain io; /* over the space: what devices and PASIDs are attached to */
+    struct iopt *iopt;      /* whose mappings it shows; NULL: nobody's yet */
+    uint64_t first, last;   /* aperture */
+    uint64_t pgsizes;       /* bit n: pages of 2^n */
+    unsigned shift;         /* the table's addresses are ours << shift: pages of 4096 >> shift */
     bool can_dirty, tracking;
-    uint64_t issued, waited;
+    uint64_t issued, waited; /* invalidations, as they reach the IOMMU */
 };
+static inline struct domain *domain_of(struct iommu_domain *io)
+{
+    return (struct domain *)(void *)((unsigned char *)io - offsetof(struct domain, io));
+}
 enum domain_format { DOMAIN_DEFAULT, DOMAIN_ARM_S2, DOMAIN_AMD_V1 };
 /* -ENOMEM; -EOPNOTSUPP: the engine was built without this format. */
 int domains_init(uint64_t table_bytes, enum domain_format format);
 const char *domains_format(void);
-int domain_init(struct domain *d, unsigned shift, bool can_dirty);
+void domains_caps(struct iommu_caps *caps); /* of an IOMMU that walks it */
+int domain_init(struct domain *d, struct iommu *im, unsigned shift, bool can_dirty);
 void domain_fini(struct domain *d);
 int domain_map(struct domain *d, uint64_t iova, uint64_t pa, uint64_t len, bool write, bool read,
                bool small);
@@ -154,7 +164,6 @@ struct dmabuf *dmabuf_find(int fd); /* NULL: it is no such descriptor */
 void dmabuf_put(struct dmabuf *b);
 
 /* ---- iopt.c ---- */
-struct iopt;
 struct area {
     uint64_t iova, last;
     struct iopt *iopt;
@@ -246,6 +255,7 @@ struct ctx {
     uint32_t objs, room, low; /* no id below `low` is free */
     bool mm_accounting, no_iommu;
     struct ioas *vfio_ioas;
+    struct swiommu *iommu; /* swiommu.h; NULL: no device was bound yet */
     struct ctx *next;
 };
 struct call { /* one ioctl */
@@ -353,8 +363,8 @@ struct dev_ops {
     int (*paging)(struct device *d, uint32_t flags, const struct user_data *u, struct call *c,
                   struct domain **out);
     int (*nested)(struct call *c, struct hwpt *h, const struct user_data *u);
-    int (*attach)(struct device *d, uint32_t pasid, struct hwpt *h);
-    void (*detach)(struct device *d, uint32_t pasid);
+    int (*attach)(struct device *d, uint32_t pasid, struct hwpt *h); /* may it be? or NULL */
+    void (*detach)(struct device *d, uint32_t pasid);                /* or NULL */
     int (*invalidate)(struct call *c, struct hwpt *h, struct user_array *a);
     bool (*viommu_type)(uint32_t type);
     int (*viommu_init)(struct call *c, struct viommu *v, const struct user_data *u);
@@ -364,18 +374,26 @@ struct dev_ops {
     bool (*queue_type)(uint32_t type);
     int (*queue_init)(struct hw_queue *q, uint32_t index, uint64_t pa);
     void (*queue_fini)(struct hw_queue *q);
-    void (*response)(struct device *d, uint32_t pasid, uint32_t grpid, uint32_t code); /* or NULL */
+    void (*response)(struct device *d, const struct prq_response *r); /* or NULL */
 };
+/* Which HWPT stands behind an attachment that the core knows as one to a tree: several may share one. */
 struct attach {
+    struct device *dev;
     uint32_t pasid;
     struct hwpt *hwpt;
+    struct pasid number; /* the core's record of the PASID */
+    struct attach *next;
 };
 struct device {
     struct obj obj;
     const struct dev_ops *ops;
     void *owner; /* what stands behind it */
+    struct swiommu *iommu;
+    /* A device's PASIDs are its own, and the program chooses their numbers. */
+    struct pasid_set pasids;
+    struct pasid_control control;
+    struct pasid **slot;
     struct attach *attach;
-    uint32_t attaches;
     struct vdevice *vdev;
 };
 struct hwpt {
@@ -395,7 +413,7 @@ void device_destroy(struct obj *o);
 int device_attach(struct call *c, struct device *d, uint32_t pasid, uint32_t *pt_id);
 int device_replace(struct call *c, struct device *d, uint32_t pasid, uint32_t *pt_id);
 void device_detach(struct device *d, uint32_t pasid);
-struct hwpt *device_hwpt(const struct device *d, uint32_t pasid); /* NULL: blocked */
+struct hwpt *device_hwpt(const struct device *d, uint32_t pasid); /* NULL: none */
 int device_hw_info(struct call *c);
 int hwpt_new_paging(struct call *c, struct ioas *s, struct device *d, uint32_t flags,
                     const struct user_data *u, struct hwpt **out);
@@ -433,10 +451,10 @@ int access_rw(struct access *a, uint64_t iova, void *buf, uint64_t len, bool wri
 /* ---- eventq.c ---- */
 struct event {
     struct event *next;
-    struct device *dev; /* faults: whose, and the PASID that is attached */
-    uint32_t pasid;
+    struct attach *from; /* faults: of what attachment, and the core's name for the request */
+    uint64_t request;
     uint32_t len;
-    unsigned char data[64]; /* as read() gives it */
+    _Alignas(8) unsigned char data[64]; /* as read() gives it */
 };
 struct eventq {
     struct obj obj;
@@ -460,10 +478,10 @@ int fault_alloc(struct call *c);
 int veventq_alloc(struct call *c);
 void fault_destroy(struct obj *o);
 void veventq_destroy(struct obj *o);
-/* Reports a page request of a device; false: nobody listens, answered INVALID at once. */
-bool fault_report(struct device *d, uint32_t pasid, bool pasid_valid, uint32_t grpid, uint32_t perm,
-                  uint64_t addr);
-void fault_detach(struct hwpt *h, struct device *d, uint32_t pasid);
+/* Page requests of the attachment go to h's queue, if it has one. -ENOSPC. */
+int fault_attach(struct attach *a, const struct hwpt *h);
+/* No more to h's, after it was taken off: what is under way is answered INVALID. */
+void fault_detach(struct attach *a, const struct hwpt *h);
 int veventq_report(struct viommu *v, uint32_t type, const void *data, uint32_t len);
 /* read() and write() of the descriptors: bytes done, or -errno. */
 int64_t eventq_read(struct eventq *q, struct mm *mm, uint64_t uptr, uint64_t len);

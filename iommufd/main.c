@@ -17,6 +17,7 @@
 #include "iommufd/seccomp.h"
 #include "iommufd/server.h"
 #include "iommufd/swdev.h"
+#include "iommufd/swiommu.h"
 #include "port/hosted/hosted.h"
 
 #define EXIT_USAGE 125 /* ours; 126 and 127 as a shell's, else the program's own */
@@ -56,6 +57,7 @@ static const char help[] =
     "                         (default 99)\n"
     "  --dma-delay US         from a doorbell to its DMA (default 50)\n"
     "  --page-requests yes    devices ask for missing pages where an HWPT has a fault queue\n"
+    "  --page-request-timeout MS  what nobody answers is given up after so long (default 30000)\n"
     "  --fail-nth N           the N-th call that makes or maps something fails with ENOMEM\n"
     "  --slow-unmap MS        IOMMU_IOAS_UNMAP takes so long\n"
     "  --kernel-selftest VER  answer the kernel selftest's own operations, as Linux VER (7.2, "
@@ -129,6 +131,9 @@ static int device_option(const char *option, const char *value, struct options *
         err = sw_options.page_requests || strcmp(value, "no") == 0
                   ? 0
                   : usage("--page-requests takes yes or no", value);
+    } else if (strcmp(option, "--page-request-timeout") == 0) {
+        err = number(option, value, 3600000, &n);
+        swiommu_timeout_ms = n != 0 ? n : 1;
     } else if (strcmp(option, "--fail-nth") == 0) {
         err = number(option, value, UINT32_MAX, &n);
         ctx_fail_nth((uint32_t)n);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "iommufd/swdev.h"
+#include "iommufd/swiommu.h"
 #include "iommufd/symbol.h"
 
 #define HISTORY    8192u /* unmapped ranges that are remembered */
@@ -161,20 +162,20 @@ static void judge_area(struct report *r, const struct area *a, const struct dma 
 static struct report judge(struct sw_dev *d, const struct dma *m, uint64_t iova, bool gone)
 {
     struct report r = { .kind = "never-mapped", .why = "nothing was mapped there" };
-    struct hwpt *h = d->dev != NULL ? device_hwpt(d->dev, m->pasid) : NULL;
+    const struct domain *tree = d->dev != NULL ? swiommu_tree(d->dev, m->pasid) : NULL;
 
     if (d->model->needs_master && !config_master(d)) {
         r.kind = "no-bus-master";
         r.why = "the driver has not set the bus master bit of the PCI command register";
         return r;
     }
-    if (h == NULL || h->ioas == NULL) {
+    if (tree == NULL || tree->iopt == NULL) {
         r.kind = "not-attached";
         r.why = m->pasid == NO_PASID ? "the device is attached to nothing"
                                      : "this PASID is attached to nothing";
         return r;
     }
-    const struct iopt *t = &h->ioas->iopt;
+    const struct iopt *t = tree->iopt;
     const struct area *a = area_at(t, iova);
     const struct gone *g = gone_at(t, iova);
 

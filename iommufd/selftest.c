@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "iommufd/selftest.h"
+#include "iommufd/swiommu.h"
 
 #define LENGTH_MAX (16u << 20)
 #define LOOK_MAX   (1ull << 30) /* looked at page by page, while everybody else waits */
@@ -425,8 +426,15 @@ static int iopf(struct call *c, struct t_cmd *u)
     if (d->ops != &mock_ops) {
         return -EINVAL;
     }
-    (void)fault_report(d, u->iopf.pasid, u->iopf.pasid != NO_PASID, u->iopf.grpid, u->iopf.perm,
-                       u->iopf.addr);
+    const struct prq_request r = { .sid = d->obj.id,
+                                   .pasid = u->iopf.pasid,
+                                   .pasid_valid = u->iopf.pasid != NO_PASID,
+                                   .group = u->iopf.grpid,
+                                   .last = true,
+                                   .iova = u->iopf.addr,
+                                   .access = u->iopf.perm };
+
+    (void)swiommu_request(d->iommu, &r);
     return 0;
 }
 

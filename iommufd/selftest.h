@@ -10,6 +10,8 @@ struct mock {
     uint32_t flags;
     uint32_t cache[T_CACHES];
     bool fail_1024;
+    uint32_t responses; /* to page requests, and the last of them */
+    struct prq_response last;
     struct viommu *viommu;
     uint64_t vdev_id;
 };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "iommufd/selftest.h"
+#include "iommufd/swiommu.h"
 
 static struct mock *mock_of(const struct device *d)
 {
@@ -73,7 +74,7 @@ static int mock_paging(struct device *d, uint32_t flags, const struct user_data 
     if (dom == NULL) {
         return -ENOMEM;
     }
-    err = domain_init(dom, 1, (flags & U_HWPT_DIRTY_TRACKING) != 0);
+    err = domain_init(dom, &d->iommu->im, 1, (flags & U_HWPT_DIRTY_TRACKING) != 0);
     if (err != 0) {
         free(dom);
         return err;
@@ -134,6 +135,14 @@ static void mock_detach(struct device *d, uint32_t pasid)
     } else if (pasid == NO_PASID) {
         m->viommu = NULL;
     }
+}
+
+static void mock_response(struct device *d, const struct prq_response *r)
+{
+    struct mock *m = mock_of(d);
+
+    m->responses++;
+    m->last = *r;
 }
 
 static int mock_invalidate(struct call *c, struct hwpt *h, struct user_array *a)
@@ -318,6 +327,7 @@ const struct dev_ops mock_ops = {
     .nested = mock_nested,
     .attach = mock_attach,
     .detach = mock_detach,
+    .response = mock_response,
     .invalidate = mock_invalidate,
     .viommu_type = mock_viommu_type,
     .viommu_init = mock_viommu_init,

@@ -12,6 +12,7 @@
 
 #include "iommufd/server.h"
 #include "iommufd/swdev.h"
+#include "iommufd/swiommu.h"
 
 static struct sw_dev *devices;
 static unsigned count;
@@ -40,12 +41,14 @@ static int sw_hw_info(struct device *d, uint32_t *type, void *buf, uint32_t *len
 static int sw_paging(struct device *d, uint32_t flags, const struct user_data *u, struct call *c,
                      struct domain **out)
 {
-    (void)d, (void)c;
+    (void)c;
     if (u != NULL || (flags & ~(uint32_t)(U_HWPT_DIRTY_TRACKING | U_HWPT_PASID)) != 0) {
         return -EOPNOTSUPP;
     }
     struct domain *dom = calloc(1, sizeof(*dom));
-    int err = dom == NULL ? -ENOMEM : domain_init(dom, 0, (flags & U_HWPT_DIRTY_TRACKING) != 0);
+    int err = dom == NULL
+                  ? -ENOMEM
+                  : domain_init(dom, &d->iommu->im, 0, (flags & U_HWPT_DIRTY_TRACKING) != 0);
 
     if (err != 0) {
         free(dom);
@@ -55,23 +58,11 @@ static int sw_paging(struct device *d, uint32_t flags, const struct user_data *u
     return 0;
 }
 
-static int sw_attach(struct device *d, uint32_t pasid, struct hwpt *h)
-{
-    (void)d, (void)pasid, (void)h;
-    return 0;
-}
-
-static void sw_detach(struct device *d, uint32_t pasid)
-{
-    (void)d, (void)pasid;
-}
-
-static void sw_response(struct device *d, uint32_t pasid, uint32_t grpid, uint32_t code)
+static void sw_response(struct device *d, const struct prq_response *r)
 {
     struct sw_dev *s = d->owner;
 
-    (void)pasid, (void)grpid;
-    s->model->response(s, code == U_RESP_SUCCESS);
+    s->model->response(s, r->code == IOMMU_RESPONSE_SUCCESS);
 }
 
 static const struct dev_ops sw_ops = {
@@ -80,8 +71,6 @@ static const struct dev_ops sw_ops = {
     .pasid_bits = sw_pasid_bits,
     .hw_info = sw_hw_info,
     .paging = sw_paging,
-    .attach = sw_attach,
-    .detach = sw_detach,
     .response = sw_response,
 };
 

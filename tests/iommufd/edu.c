@@ -292,6 +292,27 @@ static void page_request(void)
     }
 }
 
+/* Nobody answers: the device gives up, and what is said later is heard by nobody. */
+static void unanswered(void)
+{
+    struct u_fault_alloc f = { .size = sizeof(f) };
+    struct u_hwpt_alloc h = { .size = sizeof(h), .flags = U_HWPT_FAULT_ID_VALID, .pt_id = ioas };
+    struct u_page_response r = { .code = U_RESP_SUCCESS };
+    struct u_pgfault got;
+
+    CHECK(ioctl(iommu, U_IO(U_FAULT_QUEUE_ALLOC), &f) == 0);
+    h.dev_id = dev_id;
+    h.fault_id = f.out_fault_id;
+    CHECK(ioctl(iommu, U_IO(U_HWPT_ALLOC), &h) == 0);
+    attach(h.out_hwpt_id, 0);
+    start(IOVA, 16, 1, 0);
+    CHECK(!finish());
+    CHECK(read((int)f.out_fault_fd, &got, sizeof(got)) == (ssize_t)sizeof(got));
+    r.cookie = got.cookie;
+    CHECK(write((int)f.out_fault_fd, &r, sizeof(r)) == (ssize_t)sizeof(r));
+    CHECK(!finish());
+}
+
 /* The n-th allocation fails, and nothing else does. */
 static void nth(void)
 {
@@ -320,6 +341,7 @@ int main(int argc, char **argv)
         { "detached", detached },
         { "freed", freed },
         { "page-request", page_request },
+        { "unanswered", unanswered },
         { "nth", nth },
     };
 
