@@ -255,7 +255,7 @@ $(B)/iommufd/%-static: tests/iommufd/%.c iommufd/uapi.h iommufd/vfio_uapi.h
 	$(Q)$(CC) $(hosted_prog) -O1 -static $< -o $@
 
 .PHONY: test-iommufd fuzz-iommufd bench-iommufd
-bench-iommufd: iommufd $(iommufd_clients)
+bench-iommufd: iommufd $(iommufd_clients) $(B)/hosted/bench_iommufd
 	$(Q)tools/bench-iommufd
 
 test: iommufd $(iommufd_clients)
