@@ -178,7 +178,7 @@ $(B)/initramfs.gz: tools/init tools/mkinitramfs $(initramfs_parts) | $(B)/debian
 
 # ---- hosted: library, models, tests --------------------------------------------------------
 
-# tools/mutants compiles what a wrong variant changes without optimisation: most of its time is the compiler's.
+# tools/mutants sets its own for what a wrong variant changes: most of its time is the compiler's.
 hosted_opt := -O2
 
 # One set of rules for each way to build: name, compiler, flags. An object is removed first: those of

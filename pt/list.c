@@ -92,7 +92,7 @@ int pt_need_list(const struct pt *pt, uint64_t ia, const struct pt_sg *sg, uint3
 {
     struct pieces p = { .sg = sg, .n = n, .ia = ia };
 
-    PT_SHARED(pt->cfg.format, -EINVAL, list_prepare, pt, p, max_level_size, 0, tables)
+    PT_SHARED(pt->cfg.format, -EINVAL, list_prepare, pt, p, max_level_size, PT_EXEC, tables)
 }
 
 /* Lets the cursor stand in the table of the last level for ia, if there is one. */

@@ -79,7 +79,7 @@ static FMT_INLINE int need_map(const struct pt_fmt *f, const struct pt *pt, uint
     if (ret != 0) {
         return ret;
     }
-    job_limits(f, pt, 0, &job);
+    job_limits(f, pt, PT_EXEC, &job);
     ret = map_prepare(f, pt, &job, &tables);
     if (ret == 0) {
         *n = (uint32_t)tables;

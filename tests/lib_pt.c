@@ -65,6 +65,11 @@ const struct tp_conf tp_confs[] = {
     CONF("sv39x4", PT_RISCV_X4, 41, 46, 1, .stalls = false),
     CONF("sv48x4 svnapot", PT_RISCV_X4, 50, 56, 0, .contig = true),
     CONF("sv57x4", PT_RISCV_X4, 59, 56, -1, .stalls = false),
+    CONF("x86 exec_4k", PT_X86_64, 48, 46, 0, .exec_4k = true),
+    CONF("ept exec_4k, leaves up to 2M", PT_EPT, 48, 46, 0, .exec_4k = true, .leaf_max = 21),
+    CONF("amd leaves up to 16M", PT_AMD_V1, 48, 52, 0, .contig = true, .leaf_max = 24),
+    CONF("s2 64K contiguous, leaves up to 512M", PT_ARM_S2_64K, 48, 48, 1, .contig = true,
+         .leaf_max = 29),
 };
 const unsigned tp_conf_count = sizeof(tp_confs) / sizeof(tp_confs[0]);
 
@@ -154,7 +159,7 @@ struct model_walk_cfg tp_walk_cfg(const struct pt *pt)
         .contig = c->live.contig,
         .canonical = c->format == PT_RISCV,
         .nx = true,
-        .page1g = true,
+        .page1g = c->live.leaf_max == 0 || c->live.leaf_max >= 30,
         .page2m = true,
         .snoop = c->snoop,
         .multihit = c->live.exec_4k,

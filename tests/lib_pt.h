@@ -38,6 +38,7 @@ struct tp_conf {
 };
 extern const struct tp_conf tp_confs[];
 extern const unsigned tp_conf_count;
+#define TP_FUZZED 37u /* so many there were when the fuzzer's kept inputs were found */
 
 /* The oracle: sorted, disjoint ranges, with what each must translate to. */
 struct tp_run {

@@ -49,12 +49,13 @@ static bool by_leaf(const struct issue *s, struct model_inv (*of)(const struct i
 
 static struct model_inv invlpg(const struct issue *s, uint64_t ia)
 {
-    return model_inv_invlpg(s->ctx->vmid, s->ctx->asid, ia);
+    return model_inv_invlpg(s->ctx->vmid, s->ctx->asid, model_ia_extend(&s->ctx->walk, ia));
 }
 
 static struct model_inv vma(const struct issue *s, uint64_t ia)
 {
-    return model_inv_riscv_vma(s->ctx->vmid, s->ctx->asid, false, ia);
+    return model_inv_riscv_vma(s->ctx->vmid, s->ctx->asid, false,
+                               model_ia_extend(&s->ctx->walk, ia));
 }
 
 static struct model_inv gvma(const struct issue *s, uint64_t ia)

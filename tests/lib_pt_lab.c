@@ -13,6 +13,12 @@ uint64_t lab_below(struct lab *l, uint64_t n)
     return model_rng_below(&l->rng, n);
 }
 
+/* The address as hardware is given it: with its sign, where the format has one. */
+static uint64_t hw(const struct lab *l, uint64_t ia)
+{
+    return model_ia_extend(&l->t.walk, ia);
+}
+
 static struct model_access reads(const struct lab *l)
 {
     return (struct model_access){ .what = MODEL_R, .user = l->t.user != 0 };
@@ -31,11 +37,8 @@ static void expect(const struct lab *l, const char *who, uint64_t ia, const stru
               model_verdict_name(MODEL_V_WRONG_OUTPUT), who, (unsigned long)ia,
               (unsigned long)x->oa, (unsigned long)(r->oa + (ia - r->ia)),
               model_verdict_name(x->stale_why));
-    tp_assert(x->memtype == ((r->prot & PT_DEVICE) ? MODEL_MT_DEVICE
-                             : (r->prot & PT_NC)   ? MODEL_MT_NC
-                                                   : MODEL_MT_WB),
-              "%s: %s at %#lx\n", model_verdict_name(MODEL_V_WRONG_ATTRIBUTES), who,
-              (unsigned long)ia);
+    tp_assert(x->memtype == tp_memtype(&l->t, r->prot), "%s: %s at %#lx\n",
+              model_verdict_name(MODEL_V_WRONG_ATTRIBUTES), who, (unsigned long)ia);
     tp_assert(x->conflict != MODEL_V_CONFLICT_CONTENTS, "%s: %s at %#lx\n",
               model_verdict_name(x->conflict), who, (unsigned long)ia);
 }
@@ -43,26 +46,27 @@ static void expect(const struct lab *l, const char *who, uint64_t ia, const stru
 /* A mapped address that must translate now, or false. Near the focus more often than not. */
 static bool pick(struct lab *l, uint64_t *ia)
 {
-    uint64_t at = l->window + lab_below(l, l->window_len / PAGE_SIZE) * PAGE_SIZE;
+    uint64_t page = l->t.page, block = l->t.block;
+    uint64_t at = l->window + lab_below(l, l->window_len / page) * page;
 
     switch (lab_below(l, 5)) {
     case 0:
-        at = l->focus - PAGE_SIZE;
+        at = l->focus - page;
         break;
     case 1:
         at = l->focus_last + 1;
         break;
     case 2:
-        at = (l->focus & ~(2 * MIB - 1)) + lab_below(l, 512) * PAGE_SIZE;
+        at = (l->focus & ~(block - 1)) + lab_below(l, block / page) * page;
         break;
     case 3:
-        at = l->focus + lab_below(l, (l->focus_last - l->focus) / PAGE_SIZE + 1) * PAGE_SIZE;
+        at = l->focus + lab_below(l, (l->focus_last - l->focus) / page + 1) * page;
         break;
     }
     if (l->missing && at >= l->focus && at <= l->focus_last) {
         return false;
     }
-    *ia = at + lab_below(l, PAGE_SIZE / 8) * 8;
+    *ia = at + lab_below(l, page / 8) * 8;
     return at < tp_top(&l->t) && tp_map_at(&l->t.map, at);
 }
 
@@ -74,7 +78,7 @@ static void probe(struct lab *l)
 
         model_tlb_tick(l->tlb[i]);
         if (pick(l, &ia)) {
-            model_tlb_translate(l->tlb[i], &l->ctx, ia, reads(l), &x);
+            model_tlb_translate(l->tlb[i], &l->ctx, hw(l, ia), reads(l), &x);
             expect(l, i ? "SMMU" : "CPU", ia, &x);
             l->probes++;
         }
@@ -100,9 +104,11 @@ static void hardware_write(struct lab *l, uint64_t ia)
     if (!r || (r->prot & (PT_TRACK | PT_WRITE)) != (PT_TRACK | PT_WRITE)) {
         return;
     }
-    model_tlb_translate(l->tlb[lab_below(l, LAB_AGENTS)], &l->ctx, ia, access, &x);
+    model_tlb_translate(l->tlb[lab_below(l, LAB_AGENTS)], &l->ctx, hw(l, ia), access, &x);
     if (x.updated && x.dirty) {
-        tp_map_prot(&l->t.map, x.leaf_ia, x.leaf_ia + (((uint64_t)1 << x.shift) - 1), 0, PT_DIRTY);
+        uint64_t first = x.leaf_ia & (tp_top(&l->t) - 1);
+
+        tp_map_prot(&l->t.map, first, first + (((uint64_t)1 << x.shift) - 1), 0, PT_DIRTY);
         l->writes++;
     }
 }
@@ -119,13 +125,13 @@ static void clean(void *ctx, const void *va, size_t len)
     memcpy(cleaned + off, va, len);
 }
 
-static void check_clean(const struct lab *l, uint64_t table)
+static void check_clean(const struct lab *l, uint64_t table, unsigned bytes)
 {
     const uint64_t *now = port_va(table);
     const uint64_t *seen = (const uint64_t *)(const void *)(cleaned + (table - HOSTED_BASE));
-    uint64_t hardware = model_arm.hw_mask(&l->t.walk); /* what it sets needs no cleaning */
+    uint64_t hardware = l->t.walk.fmt->hw_mask(&l->t.walk); /* what it sets needs no cleaning */
 
-    for (unsigned i = 0; i < PAGE_SIZE / 8 && l->t.pt.cfg.incoherent; i++) {
+    for (unsigned i = 0; i < bytes / 8 && l->t.pt.cfg.incoherent; i++) {
         tp_assert(((now[i] ^ seen[i]) & ~hardware) == 0, "not-cleaned: entry %u of table %#lx\n", i,
                   (unsigned long)table);
     }
@@ -140,46 +146,65 @@ static void publish(void *ctx)
     l->unpublished = false;
 }
 
-/* The level of a table page of the live tree, -1 for any other page. */
-static int live_level(const struct lab *l, uint64_t page)
+/* The level of the table of the live tree that holds an entry, NO_LEVEL if none does. */
+#define NO_LEVEL 4
+static int live_level(const struct lab *l, uint64_t entry)
 {
+    uint64_t table = entry & ~((uint64_t)pt_table_bytes(l->t.pt.cfg.format) - 1);
     struct pt_table_iter it = { 0 };
     uint64_t pa;
 
-    if (page - l->t.pt.root < l->t.pt.root_pages * PAGE_SIZE) {
+    if (entry - l->t.pt.root < l->t.pt.root_pages * PAGE_SIZE) {
         return l->t.pt.cfg.start_level;
     }
     while (pt_next_table(&l->t.pt, &it, &pa)) {
-        if (pa == page) {
+        if (pa == table) {
             return it.level;
         }
     }
-    return -1;
+    return NO_LEVEL;
+}
+
+static bool filled(const struct lab *l, const struct model_desc *link)
+{
+    for (unsigned i = 0; i < pt_table_bytes(l->t.pt.cfg.format) / 8; i++) {
+        struct model_desc d;
+
+        l->t.walk.fmt->decode(&l->t.walk, link->next_level,
+                              ((const uint64_t *)port_va(link->pa))[i], &d);
+        if (d.kind != MODEL_DESC_INVALID) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A table goes into a live tree: filled, published, and for some walkers cleaned, all before. */
 static void check_link(struct lab *l, const struct hosted_store *s)
 {
-    int level = s->kind != HOSTED_FILL && (s->new & 3) == 3
-                    ? live_level(l, port_pa(s->e) & ~(PAGE_SIZE - 1))
-                    : -1;
+    const struct model_format *fmt = l->t.walk.fmt;
+    int level;
     struct model_desc d;
-    uint64_t any = 0;
 
-    if (level < 0) {
-        return; /* not a table entry, or not in a table that a walker can see */
+    if (s->kind == HOSTED_FILL) {
+        return;
     }
-    model_arm.decode(&l->t.walk, (uint8_t)level, s->new, &d);
+    fmt->decode(&l->t.walk, l->t.pt.cfg.start_level, s->new, &d);
+    if (d.kind != MODEL_DESC_TABLE || model_phys_kind(&tp_phys, d.pa) != MODEL_PAGE_TABLE) {
+        return; /* no link, at whatever level */
+    }
+    level = live_level(l, port_pa(s->e));
+    if (level == NO_LEVEL) {
+        return; /* not in a table that a walker can see */
+    }
+    fmt->decode(&l->t.walk, level, s->new, &d);
     if (d.kind != MODEL_DESC_TABLE) {
         return;
     }
-    for (unsigned i = 0; i < PAGE_SIZE / 8; i++) {
-        any |= ((const uint64_t *)port_va(d.pa))[i];
-    }
-    tp_assert(any & 1, "%s: %#lx is empty\n", model_verdict_name(MODEL_V_TABLE_NOT_FILLED),
+    tp_assert(filled(l, &d), "%s: %#lx is empty\n", model_verdict_name(MODEL_V_TABLE_NOT_FILLED),
               (unsigned long)d.pa);
     tp_assert(!l->unpublished, "link-before-publish: %#lx\n", (unsigned long)d.pa);
-    check_clean(l, d.pa);
+    check_clean(l, d.pa, pt_table_bytes(l->t.pt.cfg.format));
 }
 
 static void judge(struct lab *l, const struct hosted_store *s)
@@ -204,10 +229,11 @@ static void before(void *ctx, const struct hosted_store *s)
     }
     /* Just before the exchange, inside and beside what is being changed. */
     if (lab_below(l, 2)) {
-        uint64_t at = l->window + lab_below(l, l->window_len / PAGE_SIZE) * PAGE_SIZE;
+        uint64_t page = l->t.page;
+        uint64_t at = l->window + lab_below(l, l->window_len / page) * page;
 
         if (lab_below(l, 4)) {
-            at = l->focus + lab_below(l, (l->focus_last - l->focus) / PAGE_SIZE + 1) * PAGE_SIZE;
+            at = l->focus + lab_below(l, (l->focus_last - l->focus) / page + 1) * page;
         }
         hardware_write(l, at);
     }
@@ -240,6 +266,12 @@ static void freeing(void *ctx, uint64_t pa)
     struct lab *l = ctx;
 
     model_live_table_free(l->live, pa);
+}
+
+/* A CPU whose guest has its stage 1 off (Arm). */
+static bool combines(const struct lab *l)
+{
+    return l->t.walk.stage == 2 && l->t.walk.fmt == &model_arm;
 }
 
 void lab_open(struct lab *l, const struct pt_config *cfg, int mode, int apply, uint64_t seed)
@@ -275,7 +307,7 @@ void lab_open(struct lab *l, const struct pt_config *cfg, int mode, int apply, u
             .seed = seed + i,
             .spec_rate = 64,
             .evict_rate = 8,
-            .combined = i == 0 && l->t.walk.stage == 2,
+            .combined = i == 0 && combines(l),
         });
         assert_non_null(l->tlb[i]);
         model_tlb_on_completed(l->tlb[i], model_live_completed, model_live_agent(l->live, i));
@@ -289,7 +321,7 @@ void lab_watch(struct lab *l, uint64_t ia, uint64_t len)
     l->window = ia;
     l->window_len = len;
     for (unsigned i = 0; i < LAB_AGENTS; i++) {
-        assert_true(model_tlb_speculate_in(l->tlb[i], &l->ctx, ia, len));
+        assert_true(model_tlb_speculate_in(l->tlb[i], &l->ctx, hw(l, ia), len));
     }
     l->hook = (struct hosted_hook){
         .ctx = l, .before = before, .after = after, .publish = publish, .clean = clean
@@ -309,7 +341,7 @@ static void invalidate(struct lab *l, const struct pt_gather *g)
             model_tlb_invalidate(l->tlb[a], &all);
         }
         model_tlb_sync(l->tlb[a]);
-        if (a == 0 && l->t.walk.stage == 2 && g->n > 0) {
+        if (a == 0 && combines(l) && g->n > 0) {
             /* A CPU's combined entries: by IPA first, then all of stage 1 (DDI0487 D8.17). */
             struct model_inv s1 = { .kind = MODEL_INV_S1_VMID, .vmid = LAB_VMID };
 
@@ -323,18 +355,19 @@ static void invalidate(struct lab *l, const struct pt_gather *g)
 static void begin(struct lab *l, uint64_t ia, uint64_t len, bool missing)
 {
     uint64_t last = ia + len - 1;
-    uint64_t at[] = { ia, last & ~(PAGE_SIZE - 1), ia - PAGE_SIZE, last + 1,
-                      ia + lab_below(l, len / PAGE_SIZE) * PAGE_SIZE };
+    uint64_t page = l->t.page;
+    uint64_t at[] = { ia, last & ~(page - 1), ia - page, last + 1,
+                      ia + lab_below(l, len / page) * page };
 
     for (unsigned a = 0; a < LAB_AGENTS; a++) {
         for (unsigned i = 0; i < 5; i++) {
             if (at[i] < tp_top(&l->t)) {
-                model_tlb_prefetch(l->tlb[a], &l->ctx, at[i]);
+                model_tlb_prefetch(l->tlb[a], &l->ctx, hw(l, at[i]));
             }
         }
     }
     model_live_scope_clear(l->live);
-    model_live_scope(l->live, ia, missing ? len : 0);
+    model_live_scope(l->live, hw(l, ia), missing ? len : 0);
     l->focus = ia;
     l->focus_last = last;
     l->missing = missing;
@@ -343,7 +376,8 @@ static void begin(struct lab *l, uint64_t ia, uint64_t len, bool missing)
 static void end(struct lab *l, struct pt_gather *g)
 {
     uint64_t had = hosted_live(), pa;
-    uint64_t tables = l->t.pool.count + tp_count(&l->t.pt).tables;
+    uint64_t tables = (l->t.pool.count + tp_count(&l->t.pt).tables) * tp_table_pages(&l->t);
+    unsigned n = 0;
     struct pt_table_iter it = { 0 };
 
     invalidate(l, g);
@@ -362,7 +396,8 @@ static void end(struct lab *l, struct pt_gather *g)
     assert_int_equal(model_live_waiting(l->live), 0);
     model_live_scope_clear(l->live);
     while (pt_next_table(&l->t.pt, &it, &pa)) {
-        check_clean(l, pa);
+        check_clean(l, pa,
+                    n++ < l->t.pt.root_pages ? PAGE_SIZE : pt_table_bytes(l->t.pt.cfg.format));
     }
     tp_audit(&l->t);
     for (unsigned i = 0; i < 8; i++) {
@@ -495,14 +530,18 @@ void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot)
 
     pt_gather_init(&g);
     begin(l, ia, len, false);
+    /* What was not tracked is dirty to most hardware; tracking starts with it clean. (That nothing
+     * is lost of what was tracked before is in the oracle.) */
+    model_live_harvest(l->live, (prot & PT_TRACK) != 0 && l->t.walk.fmt != &model_arm);
     /* Which pages were dirty is only known after the call: writes go on inside it. */
     assert_int_equal(pt_protect(&l->t.pt, ia, len, prot | l->t.user, &g), 0);
+    model_live_harvest(l->live, false);
     lost = tracked_dirty(l, ia, ia + len - 1) && !(now & PT_WRITE);
     tp_assert(g.dirty == lost, "%s: in a protect\n", model_verdict_name(MODEL_V_DIRTY_LOST));
     for (uint64_t at = ia; at < ia + len;) {
         const struct tp_run *r = tp_map_at(&l->t.map, at);
         uint32_t keep = r && (r->prot & now & PT_TRACK) ? r->prot & PT_DIRTY : 0;
-        uint64_t next = !r ? at + PAGE_SIZE : r->last < ia + len ? r->last + 1 : ia + len;
+        uint64_t next = !r ? at + l->t.page : r->last < ia + len ? r->last + 1 : ia + len;
 
         if (r) {
             tp_map_prot(&l->t.map, at, next - 1, ~0u, now | keep);
@@ -514,23 +553,23 @@ void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot)
 
 void lab_harvest(struct lab *l, uint64_t ia, uint64_t len)
 {
-    uint64_t *bits = calloc((len / PAGE_SIZE + 63) / 64, 8);
+    uint64_t *bits = calloc((len / l->t.page + 63) / 64, 8);
     struct pt_gather g;
 
     assert_non_null(bits);
     pt_gather_init(&g);
     begin(l, ia, len, false);
     model_live_harvest(l->live, true);
-    assert_int_equal(pt_dirty_read_clear(&l->t.pt, ia, len, bits, PAGE_SIZE, &g), 0);
+    assert_int_equal(pt_dirty_read_clear(&l->t.pt, ia, len, bits, l->t.page, &g), 0);
     model_live_harvest(l->live, false);
     for (uint64_t at = ia; at < ia + len;) {
         const struct tp_run *r = tp_map_at(&l->t.map, at);
         unsigned shift = tp_leaf_shift(&l->t, at);
         struct model_xlat x;
-        uint64_t next = at + (shift ? (uint64_t)1 << shift : PAGE_SIZE);
+        uint64_t next = at + (shift ? (uint64_t)1 << shift : l->t.page);
         bool dirty, got = true, none = true;
 
-        for (uint64_t i = (at - ia) / PAGE_SIZE; i < (next - ia) / PAGE_SIZE; i++) {
+        for (uint64_t i = (at - ia) / l->t.page; i < (next - ia) / l->t.page; i++) {
             bool bit = (bits[i / 64] >> (i % 64) & 1) != 0;
 
             got = got && bit;
@@ -561,5 +600,56 @@ void lab_age(struct lab *l, uint64_t ia, uint64_t len)
     begin(l, ia, len, false);
     assert_int_equal(pt_age(&l->t.pt, ia, len, &young, &g), 0);
     tp_assert(!young || !pt_gather_empty(&g), "no record for an aged leaf\n");
+    end(l, &g);
+}
+
+void lab_replace(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len)
+{
+    uint32_t prot = tp_map_at(&l->t.map, ia)->prot;
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    begin(l, ia, len, false);
+    l->missing = true; /* either address, until the invalidation completed */
+    assert_int_equal(pt_replace(&l->t.pt, ia, oa, len, &g), 0);
+    tp_assert(tp_covered(&g, ia, ia + len - 1), "%s: no record of a refresh\n",
+              model_verdict_name(MODEL_V_STALE));
+    tp_map_del(&l->t.map, ia, ia + len - 1);
+    tp_map_add(&l->t.map, ia, ia + len - 1, oa, prot);
+    end(l, &g);
+}
+
+int lab_join(struct lab *l, uint64_t ia, uint64_t len)
+{
+    struct pt_gather g;
+    int made;
+
+    pt_gather_init(&g);
+    begin(l, ia, len, false);
+    made = pt_join(&l->t.pt, ia, len, 0, &g);
+    assert_true(made >= 0);
+    tp_assert((made == 0) == pt_gather_empty(&g), "%s: no record of a join\n",
+              model_verdict_name(MODEL_V_STALE_SIZE));
+    end(l, &g);
+    return made;
+}
+
+void lab_grow(struct lab *l, uint64_t last)
+{
+    struct model_walk_cfg walk;
+    struct pt_gather g;
+
+    pt_gather_init(&g);
+    tp_pool(&l->t, 6);
+    begin(l, l->window, l->window_len, false);
+    assert_int_equal(pt_grow(&l->t.pt, last, &l->t.pool, &g), 0);
+    assert_true(g.root);
+    walk = tp_walk_cfg(&l->t.pt);
+    for (unsigned i = 0; i < 4; i++) {
+        probe(l); /* by the old root */
+    }
+    assert_int_equal(model_live_root(l->live, &walk), MODEL_V_OK);
+    l->t.walk = walk;
+    l->ctx.walk = walk;
     end(l, &g);
 }

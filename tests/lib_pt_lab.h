@@ -45,6 +45,11 @@ void lab_unmap(struct lab *l, uint64_t ia, uint64_t len);
 void lab_merge(struct lab *l, uint64_t ia, uint64_t len);
 void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot);
 void lab_harvest(struct lab *l, uint64_t ia, uint64_t len);
+/* Refresh, where one store may: between the first and the invalidation either address is right. */
+void lab_replace(struct lab *l, uint64_t ia, uint64_t oa, uint64_t len);
+int lab_join(struct lab *l, uint64_t ia, uint64_t len); /* how many leaves were made */
+/* A higher start table (AMD v1): walkers go on by the old one, then are told of the new one. */
+void lab_grow(struct lab *l, uint64_t last);
 void lab_age(struct lab *l, uint64_t ia, uint64_t len);
 
 /* One record as the family's own invalidation commands. */

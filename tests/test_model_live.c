@@ -490,6 +490,33 @@ static void neighbours_stay(void **state)
     close_court(&c);
 }
 
+/* Entries of an unlinked table may be cleared only where the tree maps nothing, not even between. */
+static void old_entries_go_with_their_leaves(void **state)
+{
+    struct court c;
+    uint64_t e, old, new, pages;
+
+    (void)state;
+    open_court(&c, 2, false, 1);
+    e = lm_entry(&c.m, IA, 1);
+    OK(put(&c, e, 0, false));
+    done(&c, (struct model_inv){ .kind = MODEL_INV_ALL });
+    old = lm_full_table(&c.m, 2, OA, LM_BLOCK);
+    OK(put(&c, e, old | LM_TABLE, false));
+    OK(put(&c, e, 0, false));
+    OK(put(&c, old, 0, false)); /* nothing is mapped */
+    new = lm_new_table(&c.m);
+    pages = lm_new_table(&c.m);
+    lm_set(&c.m, pages + 100 * 8, (OA + LM_2M + 100 * LM_4K) | LM_PAGE);
+    lm_set(&c.m, new + 8, pages | LM_TABLE);
+    lm_set(&c.m, new + 3 * 8, (OA + 3 * LM_2M) | LM_BLOCK);
+    OK(put(&c, e, new | LM_TABLE, false));
+    IS(put(&c, old + 8, 0, false), TABLE_FREED_EARLY);
+    OK(put(&c, old + 2 * 8, 0, false));
+    IS(put(&c, old + 3 * 8, 0, false), TABLE_FREED_EARLY);
+    close_court(&c);
+}
+
 static void dirty_state(void **state)
 {
     struct court c;
@@ -654,6 +681,7 @@ int main(void)
         cmocka_unit_test(merge),
         cmocka_unit_test(tables_that_are_freed_or_linked_wrongly),
         cmocka_unit_test(neighbours_stay),
+        cmocka_unit_test(old_entries_go_with_their_leaves),
         cmocka_unit_test(dirty_state),
         cmocka_unit_test(unlogged_stores),
         cmocka_unit_test(two_levels_with_a_tlb),

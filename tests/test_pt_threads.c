@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Real threads, for TSan and for the order of things: parallel faults on one tree, and walkers that
- * translate while an owner cuts, replaces, merges and tracks. Numbers of rounds are fixed; nothing
- * is timed.
+ * translate while an owner cuts, replaces, merges, joins and tracks. One configuration
+ * of each format. Numbers of rounds are fixed; nothing is timed.
  */
-#include "lib_pt.h"
+#include "lib_pt_lab.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -14,15 +14,32 @@
 
 #define THREADS 3u
 
-static const struct pt_config conf = { .format = PT_ARM_S2_4K,
-                                       .ia_bits = 40,
-                                       .oa_bits = 44,
-                                       .start_level = 0,
-                                       .live = { .bbm = 2, .hw_af = true, .hw_dirty = true } };
+/* A test on one configuration of each format; the first of all has the most rounds. */
+static void each(void (*test)(struct tp *t, bool first))
+{
+    uint32_t seen = 0;
+
+    for (unsigned c = 0; c < tp_conf_count; c++) {
+        uint32_t format = 1u << tp_confs[c].cfg.format;
+        struct tp t;
+
+        if ((seen & format) != 0) {
+            continue;
+        }
+        tp_open(&t, &tp_confs[c].cfg);
+        if (tp_top(&t) >= 4 * t.big) {
+            test(&t, seen == 0);
+            seen |= format;
+        }
+        tp_close(&t);
+    }
+    assert_int_equal(seen, (1u << (PT_RISCV_X4 + 1)) - 1);
+}
 
 /* --- parallel faults --- */
 
 #define FAULT_PAGES 4096u
+#define FAULT_POOL  20u
 
 struct faulter {
     struct tp *t;
@@ -34,7 +51,7 @@ struct faulter {
 
 static pthread_barrier_t start;
 
-/* Faults on pages in an order of its own: mostly 4K, a 2M leaf now and then. */
+/* Faults on pages in an order of its own: mostly single ones, a block now and then. */
 static void *fault(void *arg)
 {
     struct faulter *me = arg;
@@ -43,18 +60,18 @@ static void *fault(void *arg)
     pthread_barrier_wait(&start);
     for (unsigned i = 0; i < FAULT_PAGES; i++) {
         uint64_t page = (uint64_t)(i * 1571 + me->seed * 977) % FAULT_PAGES;
-        uint64_t ia = GIB - 4 * MIB + page * PAGE_SIZE;
-        bool large = (ia & (8 * MIB - 1)) == 0;
-        uint64_t size = large ? 2 * MIB : PAGE_SIZE;
+        uint64_t p = t->page, ia = t->big + page * p - 1024 * p;
+        bool large = (ia & (4 * t->block - 1)) == 0 && t->block / p <= FAULT_PAGES / 2;
+        uint64_t size = large ? t->block : p;
         struct pt_leaf leaf;
-        int ret = pt_map_leaf(&t->pt, ia, ia + GIB, large ? 2 : 3, RW, &me->pool);
+        int ret = pt_map_leaf(&t->pt, ia, ia + t->big, large ? 2 : 3, RW | t->user, &me->pool);
 
         if (ret == -EEXIST && large) {
-            size = PAGE_SIZE; /* somebody was here with a table: then only the page */
-            ret = pt_map_leaf(&t->pt, ia, ia + GIB, 3, RW, &me->pool);
+            size = p; /* somebody was here with a table: then only the page */
+            ret = pt_map_leaf(&t->pt, ia, ia + t->big, 3, RW | t->user, &me->pool);
         }
         if (ret == 0) {
-            me->made += size / PAGE_SIZE;
+            me->made += size / p;
         } else if (ret == -EEXIST) {
             me->lost++;
         } else {
@@ -62,29 +79,27 @@ static void *fault(void *arg)
         }
         /* Whoever made it, it is there now. */
         if (pt_lookup(&t->pt, ia, &leaf) != 0 || !leaf.present ||
-            leaf.oa + (ia - leaf.ia) != ia + GIB) {
+            leaf.oa + (ia - leaf.ia) != ia + t->big) {
             me->bad = true;
         }
     }
     return NULL;
 }
 
-static void parallel_faults(void **state)
+static void faults(struct tp *t, bool first)
 {
-    (void)state;
-    for (unsigned round = 0; round < 4; round++) {
+    for (unsigned round = 0; round < (first ? 2 : 1); round++) {
         struct faulter who[THREADS];
         pthread_t thread[THREADS];
-        uint64_t made = 0, left = 0;
-        struct tp t;
+        uint64_t made = 0, left = 0, at = t->big - 1024 * t->page;
+        struct pt_counts n;
+        struct pt_gather g;
 
-        tp_open(&t, &conf);
         pthread_barrier_init(&start, NULL, THREADS);
         for (unsigned i = 0; i < THREADS; i++) {
-            /* 16 MiB over a 1G boundary: at most 1 + 2 + 8 tables, and three in the hand. */
-            tp_pool(&t, 14);
-            who[i] = (struct faulter){ .t = &t, .pool = t.pool, .seed = i * round };
-            t.pool = (struct pt_pool){ 0 };
+            tp_pool(t, FAULT_POOL);
+            who[i] = (struct faulter){ .t = t, .pool = t->pool, .seed = i * (round + 1) };
+            t->pool = (struct pt_pool){ 0 };
         }
         for (unsigned i = 0; i < THREADS; i++) {
             assert_int_equal(pthread_create(&thread[i], NULL, fault, &who[i]), 0);
@@ -96,26 +111,37 @@ static void parallel_faults(void **state)
             left += who[i].pool.count;
         }
         /* Exactly once each, counted exactly, and every unused page is back in its pool. */
-        assert_int_equal(tp_count(&t.pt).leaves[2] * 512 + tp_count(&t.pt).leaves[3], made);
-        assert_int_equal(THREADS * 14, left + tp_count(&t.pt).tables);
+        n = tp_count(&t->pt);
+        assert_int_equal(n.leaves[2] * (t->block / t->page) + n.leaves[3], made);
+        assert_int_equal(THREADS * FAULT_POOL, left + n.tables);
         for (unsigned i = 0; i < THREADS; i++) {
             uint64_t pa;
 
             while ((pa = pt_pool_pop(&who[i].pool)) != 0) {
-                pt_pool_push(&t.pool, pa);
+                pt_pool_push(&t->pool, pa);
             }
         }
-        tp_map_add(&t.map, GIB - 4 * MIB, GIB - 4 * MIB + made * PAGE_SIZE - 1, 2 * GIB - 4 * MIB,
-                   tp_reported(&t, RW));
-        tp_audit(&t);
-        tp_close(&t);
+        tp_map_add(&t->map, at, at + made * t->page - 1, at + t->big, tp_reported(t, RW | t->user));
+        tp_audit(t);
+        pt_gather_init(&g);
+        assert_int_equal(pt_unmap(&t->pt, 0, 4 * t->big, &g), 0);
+        assert_int_equal(pt_trim(&t->pt, 0, 4 * t->big, &g), 0);
+        tp_map_del(&t->map, 0, 4 * t->big - 1);
+        tp_done(t, &g);
         pthread_barrier_destroy(&start);
     }
 }
 
+static void parallel_faults(void **state)
+{
+    (void)state;
+    each(faults);
+}
+
 /* --- walkers beside an owner --- */
 
-#define ROUNDS 60u
+#define ROUNDS_FIRST 20u /* of the first format */
+#define ROUNDS       3u
 
 struct walker {
     struct tp *t;
@@ -129,12 +155,12 @@ struct walker {
 };
 
 /* Where the owner never changes an address, though it cuts and merges around it: odd pages. */
-static uint64_t steady(struct model_rng *rng)
+static uint64_t steady(const struct tp *t, struct model_rng *rng)
 {
-    uint64_t page = model_rng_below(rng, 2 * GIB / PAGE_SIZE) | 1;
+    /* Half of the time in the blocks that are being converted. */
+    uint64_t len = model_rng_chance(rng, 128) ? 2 * t->big : 2 * t->block;
 
-    /* Half of the time in the 2M blocks that are being converted. */
-    return GIB + (model_rng_chance(rng, 128) ? page : page & 0x7ff) * PAGE_SIZE;
+    return t->big + (model_rng_below(rng, len / t->page) | 1) * t->page;
 }
 
 static void *walk_on(void *arg)
@@ -144,8 +170,9 @@ static void *walk_on(void *arg)
 
     model_rng_seed(&rng, me->seed);
     while (!__atomic_load_n(me->stop, __ATOMIC_ACQUIRE) && !me->failed) {
-        struct model_access access = { .what = model_rng_chance(&rng, 64) ? MODEL_W : MODEL_R };
-        uint64_t ia = steady(&rng);
+        struct model_access access = { .what = model_rng_chance(&rng, 64) ? MODEL_W : MODEL_R,
+                                       .user = me->t->user != 0 };
+        uint64_t ia = steady(me->t, &rng);
         struct pt_leaf leaf;
         struct model_xlat x;
         bool found;
@@ -172,11 +199,7 @@ static void sync_all(struct tp *t, struct pt_gather *g, struct walker *who)
 {
     for (unsigned i = 0; i < THREADS; i++) {
         for (unsigned k = 0; k < g->n; k++) {
-            const struct pt_inv *r = &g->inv[k];
-            struct model_inv inv = model_inv_s2(
-                5, r->ia, r->last - r->ia + 1, r->level == PT_LEVEL_ANY ? 0 : r->level, !r->tables);
-
-            model_tlb_invalidate(who[i].tlb, &inv);
+            lab_issue(who[i].tlb, who[i].ctx, &g->inv[k]);
         }
         model_tlb_sync(who[i].tlb);
     }
@@ -192,50 +215,54 @@ static void sync_all(struct tp *t, struct pt_gather *g, struct walker *who)
 }
 
 /* One even page leaves for another address and comes back, everything merges again. */
-static void owner_round(struct tp *t, struct walker *who, struct model_rng *rng)
+static void owner_round(struct tp *t, struct walker *who, struct model_rng *rng,
+                        const struct pt_counts *was)
 {
-    uint64_t ia = GIB + (model_rng_below(rng, 1024) & ~(uint64_t)1) * PAGE_SIZE;
+    uint64_t p = t->page, ia = t->big + (model_rng_below(rng, 2 * t->block / p) & ~(uint64_t)1) * p;
     uint64_t bits[1] = { 0 };
+    uint32_t rw = RW | t->user;
     struct pt_gather g;
 
     pt_gather_init(&g);
     tp_pool(t, 4);
-    assert_int_equal(pt_cut(&t->pt, ia, PAGE_SIZE, &t->pool, &g), 0);
+    assert_int_equal(pt_cut(&t->pt, ia, p, &t->pool, &g), 0);
     sync_all(t, &g, who);
     for (unsigned back = 0; back < 2; back++) {
-        assert_int_equal(pt_break(&t->pt, ia, PAGE_SIZE, &g), 0);
+        assert_int_equal(pt_break(&t->pt, ia, p, &g), 0);
         sync_all(t, &g, who);
-        assert_int_equal(
-            pt_map(&t->pt, ia, back ? ia : ia ^ 0x100000000, PAGE_SIZE, RW, 0, &t->pool), 0);
+        assert_int_equal(pt_map(&t->pt, ia, back ? ia : ia ^ 8 * t->big, p, rw, 0, &t->pool), 0);
     }
-    assert_int_equal(pt_protect(&t->pt, ia, PAGE_SIZE, RW | PT_TRACK, &g), 0);
+    assert_int_equal(pt_protect(&t->pt, ia, p, rw | PT_TRACK, &g), 0);
     sync_all(t, &g, who);
-    assert_int_equal(pt_dirty_read_clear(&t->pt, ia, PAGE_SIZE, bits, PAGE_SIZE, &g), 0);
+    assert_int_equal(pt_dirty_read_clear(&t->pt, ia, p, bits, p, &g), 0);
     sync_all(t, &g, who);
-    assert_int_equal(pt_protect(&t->pt, ia, PAGE_SIZE, RW, &g), 0);
+    assert_int_equal(pt_protect(&t->pt, ia, p, rw, &g), 0);
     sync_all(t, &g, who);
-    assert_int_equal(pt_merge(&t->pt, ia, PAGE_SIZE, 0, &g), 1);
+    assert_int_equal(pt_merge(&t->pt, ia, p, 0, &g), 1);
     sync_all(t, &g, who);
-    assert_int_equal(tp_count(&t->pt).leaves[1], 2);
+    assert_true(pt_join(&t->pt, t->big, 2 * t->big, 0, &g) >= 0);
+    sync_all(t, &g, who);
+    for (unsigned l = 0; l < 4; l++) {
+        assert_int_equal(tp_count(&t->pt).leaves[l], was->leaves[l]);
+    }
 }
 
-static void walkers_beside_owner(void **state)
+static void walkers(struct tp *t, bool first)
 {
     static const int modes[] = { MODEL_TLB_NEVER_EVICTS, MODEL_TLB_RANDOM, MODEL_TLB_NONE };
     struct walker who[THREADS];
     pthread_t thread[THREADS];
     struct model_ctx ctx;
     struct model_rng rng;
+    struct pt_counts was;
     bool stop = false;
-    struct tp t;
 
-    (void)state;
     model_rng_seed(&rng, 4711);
-    tp_open(&t, &conf);
-    ctx = (struct model_ctx){ .walk = t.walk, .mem = &tp_mem, .vmid = 5 };
-    tp_pool(&t, 4);
-    assert_int_equal(pt_map(&t.pt, GIB, GIB, 2 * GIB, RW, 0, &t.pool), 0);
-    tp_map_add(&t.map, GIB, 3 * GIB - 1, GIB, tp_reported(&t, RW));
+    ctx = (struct model_ctx){ .walk = t->walk, .mem = &tp_mem, .vmid = 5 };
+    tp_pool(t, 4);
+    assert_int_equal(pt_map(&t->pt, t->big, t->big, 2 * t->big, RW | t->user, 0, &t->pool), 0);
+    tp_map_add(&t->map, t->big, 3 * t->big - 1, t->big, tp_reported(t, RW | t->user));
+    was = tp_count(&t->pt);
     for (unsigned i = 0; i < THREADS; i++) {
         struct model_tlb *tlb =
             model_tlb_new(&(struct model_tlb_cfg){ .mode = (enum model_tlb_mode)modes[i],
@@ -245,11 +272,11 @@ static void walkers_beside_owner(void **state)
                                                    .evict_rate = 16 });
 
         assert_non_null(tlb);
-        assert_true(model_tlb_speculate_in(tlb, &ctx, GIB, 8 * MIB));
-        who[i] = (struct walker){ .t = &t, .ctx = &ctx, .tlb = tlb, .stop = &stop, .seed = i + 1 };
+        assert_true(model_tlb_speculate_in(tlb, &ctx, t->big, 4 * t->block));
+        who[i] = (struct walker){ .t = t, .ctx = &ctx, .tlb = tlb, .stop = &stop, .seed = i + 1 };
         assert_int_equal(pthread_create(&thread[i], NULL, walk_on, &who[i]), 0);
     }
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < (first ? ROUNDS_FIRST : ROUNDS); i++) {
         for (unsigned k = 0; k < THREADS; k++) {
             /* Nobody is left behind: the walkers are at it in every round. */
             while (__atomic_load_n(&who[k].translations, __ATOMIC_RELAXED) < 30 * i &&
@@ -257,7 +284,7 @@ static void walkers_beside_owner(void **state)
                 sched_yield();
             }
         }
-        owner_round(&t, who, &rng);
+        owner_round(t, who, &rng, &was);
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < THREADS; i++) {
@@ -271,8 +298,13 @@ static void walkers_beside_owner(void **state)
         assert_int_equal(model_tlb_check(who[i].tlb, &ctx), MODEL_V_OK);
         model_tlb_free(who[i].tlb);
     }
-    tp_audit(&t);
-    tp_close(&t);
+    tp_audit(t);
+}
+
+static void walkers_beside_owner(void **state)
+{
+    (void)state;
+    each(walkers);
 }
 
 int main(void)

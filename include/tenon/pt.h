@@ -189,7 +189,7 @@ uint32_t pt_table_bytes(enum pt_format format);
  * range that every call refuses. */
 uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len);
 /* Exactly what pt_map with these arguments would take now (less, if mappers beside it make tables
- * that both need), and its errors (prot apart). */
+ * that both need; if it is not executable and live.exec_4k is set), and its errors (prot apart). */
 int pt_need_map(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
                 uint64_t max_level_size, uint32_t *n);
 

@@ -18,7 +18,7 @@ void fuzz_one(void)
 {
     struct tp t;
 
-    tp_open(&t, &tp_confs[fuzz_below(tp_conf_count)].cfg);
+    tp_open(&t, &tp_confs[fuzz_below(TP_FUZZED)].cfg);
     for (unsigned ops = 0; fuzz_left != 0 && ops < 60; ops++) {
         any_op(&t);
     }
