@@ -8,7 +8,9 @@
 
 int space_init(struct space *s, enum space_kind kind, const struct pt_config *cfg)
 {
-    int n = pt_root_pages(cfg);
+    /* Tables come from the pool, page by page: granules of 16K and 64K have no place here. */
+    bool wide = cfg->format >= PT_ARM_S1_16K && cfg->format <= PT_ARM_S2_64K;
+    int n = wide ? -EINVAL : pt_root_pages(cfg);
 
     if (n < 0) {
         return n;

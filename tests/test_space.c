@@ -24,6 +24,14 @@ static void make(void **state)
 
     bad.ia_bits = 60;
     assert_int_equal(space_init(&s, SPACE_CPU, &bad), -EINVAL);
+    for (enum pt_format f = PT_ARM_S1_16K; f <= PT_ARM_S2_64K; f++) {
+        const struct pt_config wide = {
+            .format = f, .ia_bits = 36, .oa_bits = 40, .start_level = 2
+        };
+
+        assert_true(pt_root_pages(&wide) > 0); /* the engine has it */
+        tp_assert(space_init(&s, SPACE_CPU, &wide) == -EINVAL, "tables-too-small: format %u\n", f);
+    }
     bad = cpu_cfg();
     ts_drain(1); /* two root pages are needed */
     assert_int_equal(space_init(&s, SPACE_CPU, &bad), -ENOMEM);

@@ -120,7 +120,8 @@ struct space {
     uint64_t cuts, merges, refreshes, faults, around, write_faults, zaps;
 };
 
-/* Takes a root from the table pool. -ENOMEM, or -EINVAL for cfg. */
+/* Takes a root from the table pool. -ENOMEM, or -EINVAL for cfg (Arm's 16K and 64K granules too: tables here
+ * are single pages). */
 int space_init(struct space *s, enum space_kind kind, const struct pt_config *cfg);
 /* Adds a walker of this tree; its live rules must already be met in cfg.live. -ENOSPC; -EEXIST. */
 int space_add_walker(struct space *s, struct invalidator *inv);
