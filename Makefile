@@ -238,8 +238,8 @@ iommufd: $(B)/iommufd/tenon-iommufd $(B)/iommufd/libtenon-iommufd.so
 
 -include $(iommufd_main:%=$(B)/hosted/%.d)
 
-# The clients of its tests, and the fuzzer of its dispatcher.
-iommufd_clients := $(patsubst tests/iommufd/%.c,$(B)/iommufd/%,$(filter-out %/fuzz.c,$(call files,tests/iommufd/*.c)))
+# The clients of its tests, and the fuzzers of its dispatcher and of the NVMe model.
+iommufd_clients := $(patsubst tests/iommufd/%.c,$(B)/iommufd/%,$(filter-out %/fuzz.c %/fuzz_nvme.c,$(call files,tests/iommufd/*.c)))
 every_c += $(call files,tests/iommufd/*.c)
 
 $(B)/iommufd/%: tests/iommufd/%.c iommufd/uapi.h iommufd/vfio_uapi.h iommufd/proto.h
@@ -262,20 +262,22 @@ test: iommufd $(iommufd_clients)
 test-iommufd: iommufd $(iommufd_clients)
 	$(Q)tools/test-iommufd $(T)
 
-fuzz_src := tests/iommufd/fuzz.c $(filter-out hw/%,$(core_src)) $(model_src) $(iommufd_lib) \
+iommufd_fuzz_src := $(filter-out hw/%,$(core_src)) $(model_src) $(iommufd_lib) \
     $(call files,port/hosted/*.c)
 
-$(B)/iommufd/fuzz: $(fuzz_src) $(call files,iommufd/*.h)
+$(B)/iommufd/fuzz $(B)/iommufd/fuzz_nvme: $(B)/iommufd/%: tests/iommufd/%.c $(iommufd_fuzz_src) $(call files,iommufd/*.h)
 	$(say) CLANG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(hosted_prog) -O1 -fsanitize=fuzzer$(comma)address$(comma)undefined \
-	    -fno-sanitize-recover=all $(fuzz_src) -o $@
+	    -fno-sanitize-recover=all $< $(iommufd_fuzz_src) -o $@
 
 # RUNS=10000000 for a long one; what it learns stays in build/iommufd/corpus.
 RUNS := 200000
-fuzz-iommufd: $(B)/iommufd/fuzz
-	$(Q)mkdir -p $(B)/iommufd/corpus
+fuzz-iommufd: $(B)/iommufd/fuzz $(B)/iommufd/fuzz_nvme
+	$(Q)mkdir -p $(B)/iommufd/corpus $(B)/iommufd/corpus-nvme
 	$(Q)$(B)/iommufd/fuzz -runs=$(RUNS) -max_len=600 -print_final_stats=1 $(B)/iommufd/corpus
+	$(Q)$(B)/iommufd/fuzz_nvme -runs=$(RUNS) -max_len=2048 -len_control=0 \
+	    -print_final_stats=1 -close_fd_mask=2 $(B)/iommufd/corpus-nvme
 
 conformance: iommufd
 	$(Q)tools/conformance $(ARGS)

@@ -14,6 +14,7 @@
 #define SW_APERTURE_LAST ((1ull << 48) - 1)
 
 struct sw_dev;
+struct watch;
 struct sw_model {
     const char *name;
     uint16_t vendor, device;
@@ -57,7 +58,7 @@ struct sw_dev {
     int irq[SW_IRQS][SW_VECTORS]; /* eventfds, -1: none */
     bool enabled[SW_IRQS];        /* the index has been set up */
     bool intx_masked;
-    int timer; /* timerfd */
+    struct watch *timer; /* NULL: none yet */
     struct sw_dev *next;
 };
 /* Adds `spec` (a model's name, then its options after commas); its number is the N of

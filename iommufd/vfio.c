@@ -100,7 +100,6 @@ int sw_add(const char *spec)
     d->number = count++;
     snprintf(d->name, sizeof(d->name), "%s%u", m->name, d->number);
     memset(d->irq, -1, sizeof(d->irq));
-    d->timer = -1;
     config_init(d);
     int err = m->make(d, comma != NULL ? comma + 1 : NULL);
 
@@ -179,19 +178,20 @@ void sw_after(struct sw_dev *d, uint64_t us)
         d->model->timer(d);
         return;
     }
-    if (d->timer < 0) {
+    if (d->timer == NULL) {
         struct watch *w = calloc(1, sizeof(*w));
+        int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
-        d->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (w == NULL || d->timer < 0) {
+        if (w == NULL || fd < 0) {
             free(w);
             d->model->timer(d);
             return;
         }
-        *w = (struct watch){ d->timer, timer_ready, d };
+        *w = (struct watch){ fd, timer_ready, d };
+        d->timer = w;
         (void)server_watch(w);
     }
-    timerfd_settime(d->timer, 0, &t, NULL);
+    timerfd_settime(d->timer->fd, 0, &t, NULL);
 }
 
 /* ---- calls ---- */
