@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The fake SMMU: see lib_smmu_fake.h. Bit positions are IHI0070's, written as numbers on purpose. */
-#include "tests/lib_smmu_fake.h"
+#include "tests/lib_smmu_fake_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +10,7 @@
 
 static struct smmu_fake *fake;
 
-static uint64_t bits(uint64_t v, unsigned hi, unsigned lo)
-{
-    return hi - lo == 63 ? v : (v >> lo) & (((uint64_t)1 << (hi - lo + 1)) - 1);
-}
-
-static void wrong(struct smmu_fake *f, const char *what)
+void fake_wrong(struct smmu_fake *f, const char *what)
 {
     if (!f->wrong) {
         f->wrong = what;
@@ -64,12 +59,12 @@ void fake_decode_ste(const uint64_t w[8], struct fake_ste *o)
     }
 }
 
-static uint64_t mem64(struct smmu_fake *f, uint64_t pa)
+uint64_t fake_mem64(struct smmu_fake *f, uint64_t pa)
 {
     bool ok;
     uint64_t v = model_phys_read64(&f->phys, pa, &ok);
     if (!ok) {
-        wrong(f, "fetch outside memory");
+        fake_wrong(f, "fetch outside memory");
     }
     return v;
 }
@@ -111,8 +106,23 @@ static void cfgi(struct smmu_fake *f, uint32_t first, uint32_t last, bool leaf)
         if (f->cfg[i].used && f->cfg[i].sid >= first && f->cfg[i].sid <= last) {
             f->cfg[i].stale = true;
         }
+        if (f->cds[i].used && f->cds[i].sid >= first && f->cds[i].sid <= last) {
+            f->cds[i].stale = true; /* 4.3.1: and every descriptor cached through it */
+        }
         if (!leaf && f->l1[i].used && f->l1[i].index >= first >> 8 && f->l1[i].index <= last >> 8) {
             f->l1[i].stale = true;
+        }
+    }
+}
+
+static void cfgi_cd(struct smmu_fake *f, uint32_t sid, uint32_t ssid, bool all)
+{
+    for (unsigned i = 0; i < FAKE_CACHE; i++) {
+        if (f->cfg[i].sid == sid && (all || ssid == 0)) {
+            f->cfg[i].cd_stale = true;
+        }
+        if (f->cds[i].sid == sid && (all || f->cds[i].ssid == ssid)) {
+            f->cds[i].stale = true;
         }
     }
 }
@@ -121,6 +131,9 @@ static void sync(struct smmu_fake *f)
 {
     f->syncs++;
     for (unsigned i = 0; i < FAKE_CACHE; i++) {
+        f->cds[i].used = f->cds[i].used && !f->cds[i].stale;
+        f->cfg[i].cd_read = f->cfg[i].cd_read && !f->cfg[i].cd_stale;
+        f->cfg[i].cd_stale = false;
         f->cfg[i].used = f->cfg[i].used && !f->cfg[i].stale;
         f->l1[i].used = f->l1[i].used && !f->l1[i].stale;
     }
@@ -134,7 +147,7 @@ static void tlbi_addr(struct smmu_fake *f, const uint64_t w[2], bool s2)
     bool leaf = w[1] & 1, ril = f->idr3 >> 10 & 1;
     if ((!ril && (tg | num | scale | ttl)) || (tg == 0 && (num | scale | ttl)) ||
         (tg != 0 && num == 0 && scale == 0 && ttl == 0) || tg > 1) {
-        wrong(f, "reserved range invalidation");
+        fake_wrong(f, "reserved range invalidation");
     }
     uint64_t len = tg ? (num + 1) << scale << 12 : 0;
     uint16_t vmid = (uint16_t)bits(w[0], 47, 32), asid = (uint16_t)bits(w[0], 63, 48);
@@ -167,7 +180,7 @@ static bool execute(struct smmu_fake *f, const uint64_t w[2])
     }
     case 0x05:
     case 0x06:
-        cfgi(f, sid, sid, true); /* more than it must: CDs are cached with the entry here */
+        cfgi_cd(f, sid, (uint32_t)bits(w[0], 31, 12), op == 0x06);
         return s1;
     case 0x10:
         inv.kind = MODEL_INV_S1_VMID;
@@ -217,8 +230,8 @@ static void consume(struct smmu_fake *f)
             error(f, 2);
             return;
         }
-        w[0] = mem64(f, at);
-        w[1] = mem64(f, at + 8);
+        w[0] = fake_mem64(f, at);
+        w[1] = fake_mem64(f, at + 8);
         f->log[f->cmds % FAKE_LOG].w[0] = w[0];
         f->log[f->cmds % FAKE_LOG].w[1] = w[1];
         if (!execute(f, w)) {
@@ -235,7 +248,7 @@ static void consume(struct smmu_fake *f)
 static void off_only(struct smmu_fake *f, uint32_t enable, const char *what)
 {
     if (f->cr0 & enable) {
-        wrong(f, what);
+        fake_wrong(f, what);
     }
 }
 
@@ -302,7 +315,7 @@ uint32_t smmuv3_read32(uint64_t base, uint32_t off)
         v = f->evt_cons;
         break;
     default:
-        wrong(f, "read of another register");
+        fake_wrong(f, "read of another register");
     }
     port_unlock(&f->lock);
     return v;
@@ -319,10 +332,10 @@ void smmuv3_write32(uint64_t base, uint32_t off, uint32_t v)
     switch (off) {
     case 0x20:
         if ((v & 1) && !(f->gbpa & 1u << 20)) {
-            wrong(f, "enabled while GBPA lets everything pass");
+            fake_wrong(f, "enabled while GBPA lets everything pass");
         }
         if ((v & ~f->cr0 & 1) && f->syncs == 0) {
-            wrong(f, "enabled with old caches");
+            fake_wrong(f, "enabled with old caches");
         }
         f->cr0 = v;
         if (!f->deaf) {
@@ -371,7 +384,7 @@ void smmuv3_write32(uint64_t base, uint32_t off, uint32_t v)
         f->evt_cons = v;
         break;
     default:
-        wrong(f, "write to another register");
+        fake_wrong(f, "write to another register");
     }
     port_unlock(&f->lock);
 }
@@ -398,223 +411,7 @@ void smmuv3_write64(uint64_t base, uint32_t off, uint64_t v)
         f->evtq = v;
         break;
     default:
-        wrong(f, "64-bit write to another register");
+        fake_wrong(f, "64-bit write to another register");
     }
     port_unlock(&f->lock);
-}
-
-/* ---- transactions ---- */
-
-static void record(struct smmu_fake *f, const uint64_t w[4])
-{
-    uint32_t log2 = (uint32_t)bits(f->evtq, 4, 0), mask = (2u << log2) - 1, half = 1u << log2;
-    if (!(f->cr0ack & 4)) {
-        return;
-    }
-    if (((f->evt_prod ^ f->evt_cons) & mask) == half) {
-        if (((f->evt_prod ^ f->evt_cons) & 1u << 31) == 0) {
-            f->evt_prod ^= 1u << 31; /* overflow, once until it is acknowledged */
-        }
-        return;
-    }
-    uint64_t at = (f->evtq & 0x000fffffffffffe0u) + 32 * (uint64_t)(f->evt_prod & (half - 1));
-    for (unsigned i = 0; i < 4; i++) {
-        model_phys_write64(&f->phys, at + 8 * i, w[i]);
-    }
-    f->evt_prod = (f->evt_prod & 1u << 31) | ((f->evt_prod + 1) & mask);
-}
-
-void fake_event(struct smmu_fake *f, const uint64_t w[4])
-{
-    port_lock(&f->lock);
-    record(f, w);
-    port_unlock(&f->lock);
-}
-
-static bool refuse(struct smmu_fake *f, unsigned type, uint32_t sid, bool write, bool s2,
-                   uint64_t addr)
-{
-    uint64_t w[4] = { type | (uint64_t)sid << 32, 0, 0, 0 };
-    if (type >= 0x10) {
-        w[1] = (uint64_t)!write << 35 | (uint64_t)s2 << 39 | (uint64_t)2 << 40;
-        w[2] = addr;
-        w[3] = s2 ? addr & ~(uint64_t)0xfff : 0;
-    }
-    record(f, w);
-    return false;
-}
-
-/* The level-1 descriptor and the entry come from the cache if they were ever read. -1: no entry. */
-static int fetch(struct smmu_fake *f, uint32_t sid)
-{
-    int slot = -1;
-    for (unsigned i = 0; i < FAKE_CACHE; i++) {
-        if (f->cfg[i].used && f->cfg[i].sid == sid) {
-            return (int)i;
-        }
-        if (!f->cfg[i].used && slot < 0) {
-            slot = (int)i;
-        }
-    }
-    uint64_t at = (f->strtab & 0x000fffffffffffc0u) + 64 * (uint64_t)sid;
-    if (sid >> bits(f->strtab_cfg, 5, 0)) {
-        return -1;
-    }
-    if (bits(f->strtab_cfg, 17, 16) == 1) {
-        unsigned split = (unsigned)bits(f->strtab_cfg, 10, 6);
-        uint32_t index = sid >> split;
-        uint64_t desc = 0;
-        int free_l1 = -1, hit = -1;
-        for (unsigned i = 0; i < FAKE_CACHE; i++) {
-            if (f->l1[i].used && f->l1[i].index == index) {
-                hit = (int)i;
-            } else if (!f->l1[i].used) {
-                free_l1 = (int)i;
-            }
-        }
-        if (hit >= 0) {
-            desc = f->l1[hit].desc;
-        } else {
-            desc = mem64(f, (f->strtab & 0x000fffffffffffc0u) + 8 * (uint64_t)index);
-            if (free_l1 >= 0) {
-                f->l1[free_l1].used = true;
-                f->l1[free_l1].stale = false;
-                f->l1[free_l1].index = index;
-                f->l1[free_l1].desc = desc;
-            }
-        }
-        uint64_t span = bits(desc, 4, 0), l2 = sid & ((1u << split) - 1);
-        if (span == 0 || l2 >> (span - 1)) {
-            return -1;
-        }
-        at = (desc & 0x000fffffffffffc0u) + 64 * l2;
-    }
-    if (slot < 0) {
-        slot = 0;
-    }
-    f->cfg[slot].used = true;
-    f->cfg[slot].stale = false;
-    f->cfg[slot].cd_read = false;
-    f->cfg[slot].sid = sid;
-    for (unsigned i = 0; i < 8; i++) {
-        f->cfg[slot].ste[i] = mem64(f, at + 8 * i);
-    }
-    return slot;
-}
-
-static const uint8_t sizes[8] = { 32, 36, 40, 42, 44, 48, 52, 52 };
-
-static bool stage1_ctx(struct smmu_fake *f, int slot, const struct fake_ste *e, struct model_ctx *c)
-{
-    if (!f->cfg[slot].cd_read) {
-        for (unsigned i = 0; i < 8; i++) {
-            f->cfg[slot].cd[i] = mem64(f, e->cd + 8 * i);
-        }
-        f->cfg[slot].cd_read = true;
-    }
-    const uint64_t *w = f->cfg[slot].cd;
-    /* V, AA64, little-endian, second table off, A where TERM_MODEL = 1, no stall */
-    if (!(w[0] >> 31 & 1) || !(w[0] >> 41 & 1) || (w[0] >> 15 & 1) || !(w[0] >> 30 & 1) ||
-        !(w[0] >> 46 & 1) || (w[0] >> 44 & 1) || bits(w[0], 7, 6) != 0) {
-        return false;
-    }
-    uint8_t ia = (uint8_t)(64 - bits(w[0], 5, 0));
-    *c = (struct model_ctx){
-        .walk = { .fmt = &model_arm,
-                  .stage = 1,
-                  .root = w[1] & 0x000ffffffffffff0u,
-                  .mair = w[3],
-                  .ia_bits = ia,
-                  .oa_bits = sizes[bits(w[0], 34, 32)],
-                  .start_level = ia > 39   ? 0
-                                 : ia > 30 ? 1
-                                           : 2,
-                  .bbm = (uint8_t)bits(f->idr3, 12, 11),
-                  .ha = w[0] >> 43 & 1,
-                  .hd = w[0] >> 42 & 1,
-                  .two_priv = true },
-        .mem = &f->mem,
-        .vmid = (uint16_t)e->vmid,
-        .asid = (uint16_t)(w[0] >> 48),
-    };
-    return true;
-}
-
-static bool translate(struct smmu_fake *f, uint32_t sid, uint64_t iova, bool write, uint64_t *pa)
-{
-    if (!(f->cr0ack & 1)) {
-        *pa = iova;
-        return !(f->gbpa & 1u << 20);
-    }
-    int slot = fetch(f, sid);
-    if (slot < 0) {
-        return f->cr2 & 2 ? refuse(f, 0x02, sid, write, false, iova) : false;
-    }
-    struct fake_ste e;
-    fake_decode_ste(f->cfg[slot].ste, &e);
-    struct model_ctx c;
-    switch (e.kind) {
-    case FAKE_ABORT:
-        return f->cfg[slot].ste[0] & 1 ? false : refuse(f, 0x04, sid, write, false, iova);
-    case FAKE_BYPASS:
-        wrong(f, "a stream is bypassed");
-        *pa = iova;
-        return true;
-    case FAKE_S1:
-        if (!stage1_ctx(f, slot, &e, &c)) {
-            return refuse(f, 0x0a, sid, write, false, iova);
-        }
-        break;
-    case FAKE_S2:
-        c = (struct model_ctx){
-            .walk = { .fmt = &model_arm,
-                      .stage = 2,
-                      .root = e.ttb,
-                      .ia_bits = (uint8_t)(64 - e.t0sz),
-                      .oa_bits = sizes[e.ps],
-                      .start_level = (int8_t)(2 - e.sl0),
-                      .bbm = (uint8_t)bits(f->idr3, 12, 11),
-                      .ha = e.ha,
-                      .hd = e.hd,
-                      .xnx = f->idr3 >> 4 & 1,
-                      .fwb = e.fwb },
-            .mem = &f->mem,
-            .vmid = (uint16_t)e.vmid,
-        };
-        break;
-    default:
-        wrong(f, "an entry that is illegal");
-        return refuse(f, 0x04, sid, write, false, iova);
-    }
-    struct model_xlat x;
-    enum model_fault fault = model_tlb_translate(
-        f->tlb, &c, iova, (struct model_access){ .what = write ? MODEL_W : MODEL_R, .user = true },
-        &x);
-    bool s2 = e.kind == FAKE_S2;
-    switch (fault) {
-    case MODEL_OK:
-        *pa = x.oa;
-        return true;
-    case MODEL_FAULT_PERMISSION:
-        return refuse(f, 0x13, sid, write, s2, iova);
-    case MODEL_FAULT_ACCESS_FLAG:
-        return refuse(f, 0x12, sid, write, s2, iova);
-    case MODEL_FAULT_ADDRESS_SIZE:
-        return refuse(f, 0x11, sid, write, s2, iova);
-    case MODEL_FAULT_TRANSLATION:
-        return refuse(f, 0x10, sid, write, s2, iova);
-    case MODEL_FAULT_BAD_CONFIG:
-        wrong(f, "a walk configuration that is illegal");
-        return refuse(f, 0x04, sid, write, s2, iova);
-    default:
-        return refuse(f, 0x0b, sid, write, s2, iova);
-    }
-}
-
-bool fake_dma(struct smmu_fake *f, uint32_t sid, uint64_t iova, bool write, uint64_t *pa)
-{
-    port_lock(&f->lock);
-    bool ok = translate(f, sid, iova, write, pa);
-    port_unlock(&f->lock);
-    return ok;
 }

@@ -61,8 +61,13 @@ struct smmu_fake {
         bool used, stale; /* stale: a CFGI covers it, no sync yet */
         uint32_t sid;
         uint64_t ste[8], cd[8];
-        bool cd_read;
+        bool cd_read, cd_stale;
     } cfg[FAKE_CACHE];
+    struct {
+        bool used, stale;
+        uint32_t sid, ssid;
+        uint64_t cd[8];
+    } cds[FAKE_CACHE]; /* descriptors of transactions with a PASID */
     struct {
         bool used, stale;
         uint32_t index;
@@ -79,6 +84,9 @@ void fake_close(struct smmu_fake *f);
 
 /* A device's access. True: *pa is where it goes. False: aborted, and recorded if the queue is on. */
 bool fake_dma(struct smmu_fake *f, uint32_t sid, uint64_t iova, bool write, uint64_t *pa);
+/* With a PASID (SubstreamID); -1: without. */
+bool fake_dma_pasid(struct smmu_fake *f, uint32_t sid, int pasid, uint64_t iova, bool write,
+                    uint64_t *pa);
 /* An event from outside the translation path. */
 void fake_event(struct smmu_fake *f, const uint64_t w[4]);
 

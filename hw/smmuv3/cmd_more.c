@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Command encoders (IHI0070 chapter 4) that the driver does not need yet: stage 1 with PASIDs, stall. */
+/* Command encoders (IHI0070 chapter 4) that EL2 does not link: PASIDs, stall. */
 #include <hw/smmuv3/desc.h>
 #include <hw/smmuv3/regs.h>
 
