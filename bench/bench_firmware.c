@@ -7,16 +7,17 @@
  * Here a boot is so many DMA transfers of one or two pages, and memory touches between them. The guest's
  * memory stands on a memfd; a discard is the kernel's own fallocate() with a hole punch. The number of
  * touches between two transfers is calibrated, so that "discard at once" costs what it did there: that
- * is the machine's load, and not chosen in our favour. Then every policy runs the same boot.
+ * is the machine's load, and not chosen in our favour. Then every policy runs the same boot: a machine for
+ * each, in turns of SLICE transfers, so that whatever else runs here hits all alike.
  *
  * A firmware's buffers come from its heap, which gives out again what was freed: they are taken at
- * random from so many pages. More of them is harder for the lazy policy (all of them in the end: with
- * buffers anywhere it has to punch every page, later and one by one).
+ * random from so many pages. More of them is harder on the caches, where two copies of each want a place.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,13 +26,18 @@
 #include <tenon/space.h>
 
 #define MIB    ((uint64_t)1 << 20)
-#define TABLES 4096u
+#define TABLES 16384u
 #define POOL   (HOSTED_BASE + ((uint64_t)1 << 30))
-#define PAGES  (256 * MIB / PAGE_SIZE)
-#define CHUNKS (2 * PAGES / CHUNK_PAGES)
+#define PAGES  (16 * MIB / PAGE_SIZE)
+#define CHUNKS (2 * PAGES / CHUNK_PAGES) /* of each machine */
+#define WORK   (MIB / PAGE_SIZE) /* pages that the firmware works on, not counting its buffers */
 #define GUEST  ((uint64_t)1 << 30)
-#define ROUNDS 3u
-#define WANT   3.2
+#define SLICE  100u /* transfers of one machine, then those of the next */
+#define WARM   20u
+#define ROUNDS 5u
+#define LAZY_NS \
+    60000000000u /* the machines wait for each other, and for other programs: by the wall's clock */
+#define WANT 3.2
 
 static void issue(struct invalidator *inv, const struct pt_gather *g)
 {
@@ -43,8 +49,6 @@ static void wait(struct invalidator *inv)
 {
     (void)inv;
 }
-
-static struct invalidator none[3] = { { issue, wait }, { issue, wait }, { issue, wait } };
 
 static void must(int result, const char *what)
 {
@@ -62,22 +66,47 @@ static double cpu_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static uint64_t rng;
+/* ---- a machine for each policy ---- */
 
-static uint64_t rnd(uint64_t below)
+enum { NONE = -1 };
+static const struct {
+    const char *name;
+    int policy;           /* NONE: memory that is never private */
+    double thread, limit; /* what the thread had; what we want */
+} what[] = { { "no private memory", NONE, 1.0, 0 },
+             { "discard at once", GMEM_DISCARD, 3.2, 0 },
+             { "keep both copies", GMEM_KEEP, 2.1, 0 },
+             { "discard lazily", GMEM_LAZY, 0, 1.1 },
+             { "in place", GMEM_INPLACE, 0, 1.1 } };
+enum { POLICIES = sizeof(what) / sizeof(what[0]) };
+
+static struct machine {
+    struct gmem gm;
+    struct gmem_discard discard;
+    struct space cpu, io, host;
+    struct invalidator none[3];
+    int policy;
+    uint64_t rng;
+    double *slice, sum; /* ns for a transfer, of each slice that counts */
+    uint64_t slices, punched;
+} machine[POLICIES];
+
+static uint64_t heap = 64; /* pages that buffers are taken from */
+static bool later = true;  /* are blocks merged behind the transfers, not in each? */
+
+static uint64_t rnd(struct machine *m, uint64_t below)
 {
-    rng = rng * 6364136223846793005u + 1442695040888963407u;
-    return (rng >> 33) % below;
+    m->rng = m->rng * 6364136223846793005u + 1442695040888963407u;
+    return (m->rng >> 33) % below;
 }
 
-/* ---- one machine for each boot ---- */
+static uint8_t *byte_of(const uint64_t *chunks, uint64_t page)
+{
+    return port_va(chunks[page / CHUNK_PAGES] + page % CHUNK_PAGES * PAGE_SIZE);
+}
 
-static struct gmem gm;
-static struct gmem_discard discard;
-static struct space cpu, io, host;
-
-static void make_space(struct space *s, enum space_kind kind, enum space_view view, bool prefill,
-                       struct invalidator *inv)
+static void make_space(struct machine *m, struct space *s, enum space_kind kind,
+                       enum space_view view, bool prefill, struct invalidator *inv)
 {
     struct pt_config cfg = { .format = PT_ARM_S2_4K,
                              .ia_bits = 39,
@@ -85,90 +114,72 @@ static void make_space(struct space *s, enum space_kind kind, enum space_view vi
                              .start_level = 1,
                              .live = { .bbm = 2, .stalls = kind == SPACE_CPU } };
 
+    *inv = (struct invalidator){ issue, wait };
     must(space_init(s, kind, &cfg), "space_init");
     must(space_add_walker(s, inv), "space_add_walker");
-    must(space_bind(s, &gm, view, GUEST, 0, PAGES, PT_READ | PT_WRITE, prefill), "space_bind");
+    must(space_bind(s, &m->gm, view, GUEST, 0, PAGES, PT_READ | PT_WRITE, prefill), "space_bind");
 }
 
-static void power_on(void)
+static void power_on(struct machine *m, int policy)
 {
-    static struct frame *frames;
-    uint64_t n = (POOL - HOSTED_BASE) / PAGE_SIZE + CHUNKS * CHUNK_PAGES, cursor;
+    uint64_t cursor;
 
-    free(frames);
-    frames = calloc(n, sizeof(*frames));
-    must(frames != NULL ? 0 : -ENOMEM, "frame table");
-    frames_init(HOSTED_BASE, n, frames, OWNER_HYP);
-    must(frame_pool_add_tables(HOSTED_BASE, TABLES), "table pages");
-    must(frame_pool_add_chunks(POOL, CHUNKS, false), "chunks");
-    must(gmem_create(&gm, OWNER_VM0, PAGES, true), "gmem_create");
-    while (gmem_scrub(&gm, &cursor, 64) > 0) {
+    m->policy = policy;
+    m->rng = 11;
+    must(gmem_create(&m->gm, OWNER_VM0, PAGES, true), "gmem_create");
+    while (gmem_scrub(&m->gm, &cursor, 64) > 0) {
     }
     /* The VM's CPUs and its device; the host opens its windows as it touches them. */
-    make_space(&cpu, SPACE_CPU, VIEW_GUEST, true, &none[0]);
-    make_space(&io, SPACE_IO, VIEW_GUEST, true, &none[1]);
-    make_space(&host, SPACE_CPU, VIEW_HOST, false, &none[2]);
-    must(gmem_discard_init(&discard, &gm, hosted_punch, 4096, 1000000000), "gmem_discard_init");
+    make_space(m, &m->cpu, SPACE_CPU, VIEW_GUEST, true, &m->none[0]);
+    make_space(m, &m->io, SPACE_IO, VIEW_GUEST, true, &m->none[1]);
+    make_space(m, &m->host, SPACE_CPU, VIEW_HOST, false, &m->none[2]);
+    m->gm.merge_later = later;
+    must(gmem_discard_init(&m->discard, &m->gm, hosted_punch, 4096, LAZY_NS), "gmem_discard_init");
     /* All memory is there before the boot begins: what is punched has to be brought in again. */
     for (uint64_t p = 0; p < PAGES; p++) {
-        memset(port_va(gm.priv[p / CHUNK_PAGES] + p % CHUNK_PAGES * PAGE_SIZE), 1, PAGE_SIZE);
-        memset(port_va(gm.shared[p / CHUNK_PAGES] + p % CHUNK_PAGES * PAGE_SIZE), 1, PAGE_SIZE);
+        memset(byte_of(m->gm.priv, p), 1, PAGE_SIZE);
+        if (policy != NONE && policy != GMEM_INPLACE) {
+            memset(byte_of(m->gm.shared, p), 1, PAGE_SIZE);
+        }
     }
 }
 
-static void power_off(void)
+static void power_off(struct machine *m)
 {
     uint64_t cursor = 0;
 
-    gmem_discard_fini(&discard);
-    space_destroy(&cpu);
-    space_destroy(&io);
-    space_destroy(&host);
-    while (gmem_destroy_step(&gm, &cursor, 64) > 0) {
+    m->punched += m->discard.punched;
+    gmem_discard_fini(&m->discard);
+    space_destroy(&m->cpu);
+    space_destroy(&m->io);
+    space_destroy(&m->host);
+    while (gmem_destroy_step(&m->gm, &cursor, 64) > 0) {
     }
 }
 
-enum { NONE = -1 };
-
-/* Nanoseconds of CPU for one transfer with its touches. policy NONE: memory that is never private. */
-static uint64_t heap = 1024; /* pages that buffers are taken from */
-
-static double boot(int policy, uint64_t transfers, uint64_t touches, uint64_t *punched)
+static void transfer(struct machine *m, uint64_t touches)
 {
     static uint8_t disk[2 * PAGE_SIZE], out[2 * PAGE_SIZE];
+    uint64_t n = 1 + rnd(m, 2), p = PAGES / 2 + rnd(m, heap - 1);
 
-    power_on();
-    rng = 11;
-    double t = cpu_ns();
+    for (uint64_t k = 0; k < touches; k++) { /* the guest works on its memory */
+        ++*(volatile uint64_t *)(void *)(byte_of(m->gm.priv, rnd(m, WORK)) + rnd(m, 512) * 8);
+    }
+    if (m->policy != NONE) {
+        must(gmem_discard_convert(&m->discard, p, n, true, m->policy), "to shared");
+    }
+    for (uint64_t k = 0; k < n; k++) { /* the device stores, the guest takes it out */
+        uint8_t *at = port_va(gmem_frame(&m->gm, p + k));
 
-    for (uint64_t i = 0; i < transfers; i++) {
-        uint64_t n = 1 + rnd(2), p = PAGES / 2 + rnd(heap - 1), pa;
-
-        for (uint64_t k = 0; k < touches; k++) { /* the guest works on its memory */
-            uint64_t q = rnd(PAGES), at = gm.priv[q / CHUNK_PAGES] + q % CHUNK_PAGES * PAGE_SIZE;
-
-            ++*(volatile uint64_t *)port_va(at + rnd(512) * 8);
-        }
-        if (policy != NONE) {
-            must(gmem_discard_convert(&discard, p, n, true, policy), "to shared");
-        }
-        for (uint64_t k = 0; k < n; k++) { /* the device stores, the guest takes it out */
-            pa = gmem_frame(&gm, p + k);
-            memcpy(port_va(pa), disk + k * PAGE_SIZE, PAGE_SIZE);
-            memcpy(out + k * PAGE_SIZE, port_va(pa), PAGE_SIZE);
-        }
-        if (policy != NONE) {
-            must(gmem_discard_convert(&discard, p, n, false, policy), "to private");
-            /* ... and into the page that is private again. */
-            for (uint64_t k = 0; k < n; k++) {
-                memcpy(port_va(gmem_frame(&gm, p + k)), out + k * PAGE_SIZE, 64);
-            }
+        memcpy(at, disk + k * PAGE_SIZE, PAGE_SIZE);
+        memcpy(out + k * PAGE_SIZE, at, PAGE_SIZE);
+    }
+    if (m->policy != NONE) {
+        must(gmem_discard_convert(&m->discard, p, n, false, m->policy), "to private");
+        for (uint64_t k = 0; k < n; k++) { /* ... and into the page that is private again */
+            memcpy(port_va(gmem_frame(&m->gm, p + k)), out + k * PAGE_SIZE, 64);
         }
     }
-    t = cpu_ns() - t;
-    *punched = discard.punched;
-    power_off();
-    return t / (double)transfers;
 }
 
 static int less(const void *a, const void *b)
@@ -178,77 +189,155 @@ static int less(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v)
+static double median(double *v, uint64_t n)
 {
-    qsort(v, ROUNDS, sizeof(*v), less);
-    return v[ROUNDS / 2];
+    qsort(v, n, sizeof(*v), less);
+    return n == 0 ? 0 : v[n / 2];
 }
 
+static long switches(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_nivcsw;
+}
+
+static void turn(struct machine *m, uint64_t touches)
+{
+    for (unsigned j = 0; j < WARM; j++) {
+        transfer(m, touches);
+    }
+    long before = switches();
+    double t = cpu_ns();
+
+    for (unsigned j = WARM; j < SLICE; j++) {
+        transfer(m, touches);
+    }
+    t = cpu_ns() - t;
+    if (switches() == before) {
+        m->slice[m->slices++] = t / (SLICE - WARM);
+        m->sum += t / (SLICE - WARM);
+    }
+}
+
+/*
+ * Boots of the first n policies side by side, ROUNDS of them one after the other: each time the memory
+ * of the machines is at other places. A slice in which another thread took the CPU does not count; nor
+ * does a machine's WARM transfers after its turn has come, whose caches the others filled.
+ */
+static void boots(unsigned n, uint64_t transfers, uint64_t touches)
+{
+    uint64_t slices = transfers / SLICE / ROUNDS;
+
+    for (unsigned i = 0; i < n; i++) {
+        machine[i] = (struct machine){ .slice = calloc(transfers, sizeof(double)) };
+        must(machine[i].slice != NULL ? 0 : -ENOMEM, "samples");
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < n; i++) {
+            power_on(&machine[(i + round) % n], what[(i + round) % n].policy);
+        }
+        for (uint64_t s = 0; s < slices; s++) {
+            for (unsigned k = 0; k < n; k++) {
+                turn(&machine[(k + s) % n], touches); /* none is always the first */
+            }
+        }
+        for (unsigned i = 0; i < n; i++) {
+            power_off(&machine[i]);
+        }
+    }
+}
+
+/* Takes the slices with it. */
+static double typical(struct machine *m)
+{
+    double ns = median(m->slice, m->slices);
+
+    free(m->slice);
+    return ns;
+}
+
+/* So many touches that "discard at once" costs WANT of the baseline, or a little more: measured with as many
+ * touches, for what they leave in the caches matters. */
 static uint64_t calibrate(void)
 {
-    uint64_t n = 1000, ignored;
-    double base[ROUNDS], once[ROUNDS], many[ROUNDS];
+    double touches = 1000;
 
-    for (unsigned r = 0; r < ROUNDS; r++) {
-        base[r] = boot(NONE, n, 0, &ignored);
-        once[r] = boot(GMEM_DISCARD, n, 0, &ignored);
-        many[r] = boot(NONE, n, 300, &ignored);
+    for (unsigned step = 0; step < 5; step++) {
+        boots(2, 5000, (uint64_t)touches);
+        double base = typical(&machine[0]), once = typical(&machine[1]);
+
+        /* What a discard costs beside the touches stays as it is: (base' + once - base) / base' = WANT. */
+        touches *= once > base ? (once - base) / (WANT + 0.2 - 1) / base : 1;
+        touches = touches < 10 ? 10 : touches;
     }
-    double b = median(base), touch = (median(many) - b) / 300;
-    /* (touches + once) / (touches + base) = WANT, and a little more. */
-    double work = (median(once) - (WANT + 0.15) * b) / (WANT + 0.15 - 1);
+    return (uint64_t)touches;
+}
 
-    return work <= 0 ? 0 : (uint64_t)(work / touch);
+static void measure(uint64_t transfers, uint64_t touches)
+{
+    double ns[POLICIES], mean[POLICIES];
+
+    boots(POLICIES, transfers, touches);
+    printf("  %6lu transfers      median of slices    mean  slices pages punched  ratio  thread  "
+           "wanted\n",
+           (unsigned long)transfers);
+    for (unsigned i = 0; i < POLICIES; i++) {
+        struct machine *m = &machine[i];
+        uint64_t slices = m->slices;
+
+        mean[i] = slices == 0 ? 0 : m->sum / (double)slices;
+        ns[i] = typical(m);
+        printf("  %-20s %16.0f ns %7.0f %7lu %13lu %6.2f ", what[i].name, ns[i], mean[i],
+               (unsigned long)slices, (unsigned long)m->punched, ns[i] / ns[0]);
+        printf(what[i].thread != 0 ? "%7.1f" : "      -", what[i].thread);
+        if (what[i].limit != 0) {
+            printf("  <= %.1f%s", what[i].limit, ns[i] / ns[0] <= what[i].limit ? "" : " NO");
+        }
+        printf("\n");
+    }
 }
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int policy;
-        double thread; /* what the thread had */
-    } what[] = { { "no private memory", NONE, 1.0 },
-                 { "discard at once", GMEM_DISCARD, 3.2 },
-                 { "keep both copies", GMEM_KEEP, 2.1 },
-                 { "discard lazily", GMEM_LAZY, 0 },
-                 { "in place", GMEM_INPLACE, 0 } };
-    enum { N = sizeof(what) / sizeof(what[0]) };
-    uint64_t transfers = argc > 1 ? strtoull(argv[1], NULL, 0) : 3000, punched[N];
-    double t[N][ROUNDS], m[N];
+    uint64_t transfers[] = { 5000, 50000, 500000 }, touches;
+    unsigned n = 3;
 
+    if (argc > 1) {
+        transfers[0] = strtoull(argv[1], NULL, 0);
+        n = 1;
+    }
     heap = argc > 2 ? strtoull(argv[2], NULL, 0) : heap;
-    if (transfers == 0 || argc > 3 || heap < 2 || heap > PAGES / 2) {
-        fprintf(stderr, "usage: bench_firmware [TRANSFERS [BUFFERS]]\n"
-                        "  DMA transfers in a boot, each flips one or two pages twice (3000)\n"
-                        "  pages of the heap that buffers are taken from, 2 to 32768 (1024)\n");
+    touches = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
+    later = argc <= 4;
+    if (transfers[0] < SLICE * ROUNDS || argc > 5 || heap < 2 || heap > PAGES / 2) {
+        fprintf(
+            stderr,
+            "usage: bench_firmware [TRANSFERS [BUFFERS [TOUCHES [now]]]]\n"
+            "  DMA transfers in a boot, each flips one or two pages twice (5000, 50000, 500000)\n"
+            "  pages of the heap that buffers are taken from, 2 to 2048 (64)\n"
+            "  memory touches between two transfers (as many as make a discard at once cost 3.2)\n"
+            "  now: blocks are merged in each conversion, not behind\n");
         return 2;
     }
-    must(hosted_memfd(POOL, CHUNKS * CHUNK_SIZE, 12), "memfd");
-    uint64_t touches = calibrate();
+    uint64_t nframes = (POOL - HOSTED_BASE) / PAGE_SIZE + POLICIES * CHUNKS * CHUNK_PAGES;
+    struct frame *frames = calloc(nframes, sizeof(*frames));
 
-    for (unsigned r = 0; r < ROUNDS; r++) { /* in turns: what the machine does hits all alike */
-        for (unsigned i = 0; i < N; i++) {
-            t[i][r] = boot(what[i].policy, transfers, touches, &punched[i]);
-        }
+    must(frames != NULL ? 0 : -ENOMEM, "frame table");
+    must(hosted_memfd(POOL, POLICIES * CHUNKS * CHUNK_SIZE, 12), "memfd");
+    frames_init(HOSTED_BASE, nframes, frames, OWNER_HYP);
+    must(frame_pool_add_tables(HOSTED_BASE, TABLES), "table pages");
+    must(frame_pool_add_chunks(POOL, POLICIES * CHUNKS, false), "chunks");
+    touches = touches != 0 ? touches : calibrate();
+    printf("\nThe firmware case: transfers of 1 or 2 pages out of %lu, %lu memory touches between "
+           "two\n",
+           (unsigned long)heap, (unsigned long)touches);
+    printf("  16 MiB on a memfd, CPU + I/O + host trees, CPU time; guest_memfd: %s\n",
+           access("/dev/kvm", R_OK | W_OK) == 0 ? "not measured" : "no /dev/kvm here");
+    for (unsigned i = 0; i < n; i++) {
+        measure(transfers[i], touches);
     }
-    for (unsigned i = 0; i < N; i++) {
-        m[i] = median(t[i]);
-    }
-    printf("\nThe firmware case: %lu transfers of 1 or 2 pages out of %lu, %lu memory touches "
-           "between two\n",
-           (unsigned long)transfers, (unsigned long)heap, (unsigned long)touches);
-    printf("  256 MiB on a memfd, CPU + I/O + host trees, medians of %u boots; guest_memfd: %s\n",
-           ROUNDS,
-           access("/dev/kvm", R_OK | W_OK) == 0 ? "not measured" : "no /dev/kvm on this machine");
-    printf("  %-20s %12s %12s %10s %10s\n", "", "ns/transfer", "pages punched", "ratio", "thread");
-    for (unsigned i = 0; i < N; i++) {
-        printf("  %-20s %12.0f %12lu %10.2f ", what[i].name, m[i], (unsigned long)punched[i],
-               m[i] / m[0]);
-        if (what[i].thread != 0) {
-            printf("%10.1f\n", what[i].thread);
-        } else {
-            printf("%10s\n", "-");
-        }
-    }
+    free(frames);
     return 0;
 }

@@ -20,13 +20,15 @@ int gmem_discard_init(struct gmem_discard *d, struct gmem *gm,
     *d =
         (struct gmem_discard){ .gm = gm, .punch = punch, .max_pages = max_pages, .max_ns = max_ns };
     range_init(&d->stale, gm->npages);
+    range_init(&d->apart, gmem_nchunks(gm));
     return 0;
 }
 
 void gmem_discard_fini(struct gmem_discard *d)
 {
     range_fini(&d->stale);
-    d->waiting = 0;
+    range_fini(&d->apart);
+    d->waiting = d->parted = 0;
 }
 
 /* Pages of the range that wait. The lock is held. */
@@ -120,8 +122,54 @@ static uint64_t punch_range(struct gmem_discard *d, uint64_t page, uint64_t end,
     return done;
 }
 
+/* ---- merges ---- */
+
+/* The blocks of a change wait from now on; those that cannot be remembered (no memory) do not. Returns whether
+ * it is time to merge. */
+static bool part(struct gmem_discard *d, uint64_t page, uint64_t n, uint64_t now)
+{
+    uint64_t last = (page + n - 1) / CHUNK_PAGES;
+
+    port_lock(&d->lock);
+    for (uint64_t k = page / CHUNK_PAGES; k <= last; k++) {
+        if (range_state(&d->apart, k) != 0) {
+            continue;
+        }
+        if (range_set(&d->apart, k, 1, 1) != 0) {
+            port_unlock(&d->lock);
+            gmem_settle(d->gm, k * CHUNK_PAGES, 1);
+            port_lock(&d->lock);
+            continue;
+        }
+        d->oldest_parted = d->parted++ == 0 ? now : d->oldest_parted;
+    }
+    bool due = d->parted > GMEM_APART || (d->parted != 0 && now - d->oldest_parted > d->max_ns);
+
+    port_unlock(&d->lock);
+    return due;
+}
+
+static void merge(struct gmem_discard *d)
+{
+    for (uint64_t k = 0; k < d->apart.npages; k++) {
+        port_lock(&d->lock);
+        k = range_state(&d->apart, k) != 0 ? k : range_next(&d->apart, k, d->apart.npages);
+        bool found = k < d->apart.npages;
+
+        if (found) {
+            (void)range_set(&d->apart, k, 1, 0); /* what stands there needs no memory to go */
+            d->parted--;
+        }
+        port_unlock(&d->lock);
+        if (found) {
+            gmem_settle(d->gm, k * CHUNK_PAGES, 1);
+        }
+    }
+}
+
 uint64_t gmem_discard_run(struct gmem_discard *d, uint64_t pages)
 {
+    merge(d);
     return punch_range(d, 0, d->gm->npages, pages);
 }
 
@@ -163,14 +211,18 @@ int gmem_discard_convert(struct gmem_discard *d, uint64_t page, uint64_t n, bool
     } else if (err == 0 && later && copy) {
         (void)mark(d, page, n, to_shared ? STALE_PRIVATE : STALE_SHARED);
     }
+    uint64_t now = policy == GMEM_LAZY || gm->merge_later ? port_now() : 0;
     bool due = d->waiting > d->max_pages ||
-               (d->waiting != 0 && policy == GMEM_LAZY && port_now() - d->oldest > d->max_ns);
+               (d->waiting != 0 && policy == GMEM_LAZY && now - d->oldest > d->max_ns);
 
     port_unlock(&d->lock);
     if (err == 0 && policy == GMEM_DISCARD) {
         (void)punch_range(d, page, page + n, n);
     } else if (due) {
-        (void)gmem_discard_run(d, ~0ull);
+        (void)punch_range(d, 0, gm->npages, ~0ull);
+    }
+    if (err == 0 && gm->merge_later && part(d, page, n, now)) {
+        merge(d);
     }
     return err;
 }

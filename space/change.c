@@ -388,8 +388,8 @@ static void change_settle(struct follower *f, const struct gmem_change *c)
     struct space *s = b->space;
     uint64_t page, n;
 
-    if (concerns(b, c, &page, &n) && gains(b, c) && (b->view == VIEW_HOST || binding_big(b)) &&
-        space_leaf_ok(s, SIZE_2M)) {
+    if (!c->gm->merge_later && concerns(b, c, &page, &n) && gains(b, c) &&
+        (b->view == VIEW_HOST || binding_big(b)) && space_leaf_ok(s, SIZE_2M)) {
         uint64_t gig = ~0ull;
 
         for (uint64_t q = page & ~(CHUNK_PAGES - 1); q < page + n; q += CHUNK_PAGES) {

@@ -10,6 +10,10 @@
  *                  that comes back into use before that is not punched: its content is still there
  *   GMEM_INPLACE   no copy goes out of use
  *
+ * An object with `merge_later` has its blocks merged here: each block in which pages were converted, once
+ * GMEM_APART of them wait or the oldest has waited for `max_ns`. Until then a page that is converted again finds
+ * the block cut.
+ *
  * Concurrency: as gmem_convert; a punch has its pages claimed like a change, so that nobody converts
  * them meanwhile. A copy that somebody has pinned is not punched, and waits on.
  */
@@ -20,13 +24,18 @@
 
 enum { GMEM_DISCARD = GMEM_INPLACE + 1, GMEM_LAZY }; /* further policies */
 
+#define GMEM_APART 256u /* blocks of 2 MiB that wait to be merged */
+
 struct gmem_discard {
     struct gmem *gm;
     /* [pa, pa+len), whole pages, reads as zero from now on; its memory may go back to the system. */
     void (*punch)(uint64_t pa, uint64_t len);
     uint64_t max_pages, max_ns;
     struct port_lock lock;
-    struct range stale;        /* 1: the private copy is to be punched; 2: the shared one */
+    struct range stale; /* 1: the private copy is to be punched; 2: the shared one */
+    struct range apart; /* 1: a block of 2 MiB in which pages were converted since it was merged */
+    uint64_t parted;    /* blocks in apart */
+    uint64_t oldest_parted;    /* port_now() when the first of them came */
     uint64_t waiting;          /* pages in stale */
     uint64_t oldest;           /* port_now() when the first of them came */
     uint64_t punched, punches; /* pages, and calls of punch, so far */
@@ -47,8 +56,8 @@ void gmem_discard_fini(struct gmem_discard *d);
  */
 int gmem_discard_convert(struct gmem_discard *d, uint64_t page, uint64_t n, bool to_shared,
                          int policy);
-/* Punches what waits, at least `pages` of it if there is as much (pinned copies apart), oldest or not.
- * For a worker, and when memory is short. Returns how many pages were punched. */
+/* Punches what waits, at least `pages` of it if there is as much (pinned copies apart), oldest or not, and merges
+ * the blocks that wait. For a worker, and when memory is short. Returns how many pages were punched. */
 uint64_t gmem_discard_run(struct gmem_discard *d, uint64_t pages);
 
 #endif

@@ -125,6 +125,8 @@ struct gmem {
     /* Called when more than GMEM_SPARE table pages of `states` hold one state each; gmem_tidy, or NULL:
      * they stay (at most 16 for each GiB). Set it before the first conversion. */
     void (*tidy)(struct gmem *gm);
+    /* Blocks that a conversion cut stay so until gmem_settle: for pages that change again and again. */
+    bool merge_later;
     struct follower *followers;
     uint32_t hinters;
     struct port_lock lock;
@@ -232,6 +234,10 @@ void gmem_go(struct gmem *gm);
 /* Table pages of the states that are not needed go back to the pool, once no fault can be reading
  * them: has the object alone for a moment. */
 void gmem_tidy(struct gmem *gm);
+
+/* What became uniform in the 2M blocks of [page, page+n) is merged, in every follower: for `merge_later`. Has
+ * the object alone for one block at a time. */
+void gmem_settle(struct gmem *gm, uint64_t page, uint64_t n);
 
 /* Between gmem_stop and gmem_go, so that filling a tree and following are one step. */
 void gmem_follow(struct gmem *gm, struct follower *f);
