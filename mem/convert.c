@@ -71,8 +71,8 @@ static int hold_frames(const struct gmem_change *c)
             (void)frames_do(c->gm, lent_chunks(c), c->page, c->n, UNHOLD, OWNER_NONE);
         }
     }
-    /* The frames are the object's: a refusal can only mean that somebody still uses one. */
-    return err == 0 ? 0 : -EBUSY;
+    /* The frames are the object's: a refusal can only mean that somebody still uses one, or that there is a hole. */
+    return err == 0 || err == -EFAULT ? err : -EBUSY;
 }
 
 /* Done: what was lent or taken back is so now. Not done: all is as it was. */

@@ -109,7 +109,7 @@ static uint64_t next_run(const struct binding *b, uint64_t p, uint64_t end, bool
     const uint64_t *chunks = moved(s) ? gm->shared : gm->priv;
     uint64_t q = p;
 
-    *shown = b->view == VIEW_GUEST || s != GMEM_PRIVATE;
+    *shown = b->view == VIEW_GUEST ? chunks[p / CHUNK_PAGES] != GMEM_HOLE : s != GMEM_PRIVATE;
     while (q < end) {
         enum gmem_state t = gmem_state(gm, q);
 
@@ -287,8 +287,8 @@ void binding_unmap(struct binding *b, struct pt_gather *g)
 
     for (uint64_t i = 0; place(b, i, &ia, &last); i++) {
         space_log_collect(b->space, ia, last, g);
-        if (pt_unmap(&b->space->pt, ia, last - ia + 1, g) != 0 ||
-            pt_trim(&b->space->pt, ia, last - ia + 1, g) != 0) {
+        if (ia != GMEM_HOLE && (pt_unmap(&b->space->pt, ia, last - ia + 1, g) != 0 ||
+                                pt_trim(&b->space->pt, ia, last - ia + 1, g) != 0)) {
             port_panic("space: a leaf crosses the end of a binding");
         }
         space_log_broken(b->space, g, ia, last);
@@ -309,7 +309,8 @@ static int check_args(const struct space *s, const struct gmem *gm, const struct
         return -ERANGE;
     }
     for (uint64_t k = 0; b->view == VIEW_HOST && k < gmem_nchunks(gm); k++) {
-        if ((gm->priv[k] | (gm->separate ? gm->shared[k] : 0)) >> s->pt.cfg.ia_bits != 0) {
+        if (((gm->priv[k] | (gm->separate ? gm->shared[k] : 0)) & ~GMEM_HOLE) >>
+            s->pt.cfg.ia_bits) {
             return -ERANGE;
         }
     }

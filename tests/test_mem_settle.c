@@ -2,6 +2,8 @@
 /* Merges that wait: blocks that were cut for a conversion stay cut until they are asked to be one again. */
 #include "lib_space.h"
 
+#include <string.h>
+
 #include <tenon/discard.h>
 
 enum { PAGES = 3 * 512 };
@@ -95,9 +97,44 @@ static void by_time(void **state)
     ts_close(&t);
 }
 
+/* A long range in steps: each of them bounded, none over a block's end, the edges alone cut. */
+static void in_steps(void **state)
+{
+    uint64_t page = 100, last = page, steps = 0;
+    int more = 1;
+
+    (void)state;
+    ts_world(&t, PAGES, true, false, 2, 3);
+    while (more == 1) {
+        memset(t.want + page, GMEM_SHARED, (1400 - page < 512 ? 1400 - page : 512 - page % 512));
+        more = gmem_convert_step(&t.gm, &page, 1400, true, GMEM_KEEP, 512);
+        tp_assert(more >= 0 && page - last <= 512, "step-too-long: %lu pages, %d\n",
+                  (unsigned long)(page - last), more);
+        tp_assert(page % 512 == 0 || page == 1400, "step-cuts-a-block: at page %lu\n",
+                  (unsigned long)page);
+        last = page;
+        steps++;
+    }
+    assert_true(more == 0 && page == 1400 && steps == 3);
+    assert_int_equal(leaf(600), 21);
+    assert_int_equal(gmem_convert_step(&t.gm, &page, 1400, true, GMEM_KEEP, 512), -EINVAL);
+    page = 0;
+    assert_int_equal(gmem_convert_step(&t.gm, &page, 1400, true, GMEM_KEEP, 0), -EINVAL);
+    /* Fewer than a block: as many as it may. */
+    assert_int_equal(gmem_convert_step(&t.gm, &page, 100, true, GMEM_KEEP, 64), 1);
+    assert_int_equal(page, 64);
+    memset(t.want, GMEM_SHARED, 64);
+    assert_int_equal(gmem_convert_step(&t.gm, &page, 200, true, GMEM_KEEP, 64),
+                     -EINVAL); /* mixed */
+    assert_int_equal(page, 64);
+    ts_check(&t);
+    ts_close(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(by_hand), cmocka_unit_test(by_time) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(by_hand), cmocka_unit_test(by_time),
+                                        cmocka_unit_test(in_steps) };
 
     return cmocka_run_group_tests_name("mem_settle", tests, NULL, NULL);
 }

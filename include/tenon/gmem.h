@@ -90,8 +90,9 @@ struct follower {
     bool alone;
 };
 
-#define GMEM_MAX_CHUNKS 2048u /* 4 GiB */
-#define GMEM_SPARE      32u   /* table pages that the states may keep without need, for a while */
+#define GMEM_MAX_CHUNKS 2048u               /* 4 GiB */
+#define GMEM_HOLE       ((uint64_t)1 << 62) /* in place of a chunk's address: none is there (sparse.h) */
+#define GMEM_SPARE      32u /* table pages that the states may keep without need, for a while */
 
 /* A range that is in change, or was last (B6). */
 struct gmem_slot {
@@ -144,7 +145,7 @@ struct gmem {
 };
 
 /*
- * npages: multiple of 512, up to 4 GiB. Takes chunks from the pool for `owner` (and as many again
+ * npages: multiple of 512, up to 4 GiB (more, or with holes: sparse.h). Takes chunks from the pool for `owner` (and as many again
  * for `separate`), in one contiguous run each where there is one, 1G-aligned where possible.
  * -ENOMEM; -EINVAL. Nothing taken on error.
  */
@@ -175,6 +176,14 @@ void gmem_seal(struct gmem *gm);
  */
 int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
                  enum gmem_policy policy);
+
+/*
+ * The next step of [*page, end): gmem_convert of at most `most` pages, up to the end of a 2M block where there is one
+ * within them; *page moves on. 1 while there is more, 0 when done, or an error, which undoes no step before
+ * (-EINVAL also: nothing left, most is 0). Between two steps the object's other changes, and gmem_stop, get their turn.
+ */
+int gmem_convert_step(struct gmem *gm, uint64_t *page, uint64_t end, bool to_shared,
+                      enum gmem_policy policy, uint64_t most);
 
 /* What gmem_convert would say without looking at any page. */
 int gmem_check(const struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest memory objects with holes: as large as the range store (RANGE_MAX_PAGES, 2 TiB), with frames only where
+ * they were asked for, by chunks of 2 MiB. All else is as in gmem.h. A hole is private memory that is not there:
+ *
+ *   a fault in it is answered -ERANGE (no format has such a frame), a conversion of any of it -EFAULT;
+ *   bindings that are filled at once leave it out, and get what is filled in later in the same step;
+ *   populate is not for these objects (-EPERM): fill, then write to the frames before anyone is bound.
+ *
+ * Costs 8 bytes for each 2 MiB of its size (twice that with separate backing), in memory of the caller's.
+ */
+#ifndef TENON_SPARSE_H
+#define TENON_SPARSE_H
+
+#include <tenon/gmem.h>
+
+/* npages: multiple of 512, at most RANGE_MAX_PAGES. All of it is a hole. `chunks`: npages / 512 words, twice as
+ * many for `separate`, the object's until it is destroyed. -EINVAL. */
+int gmem_create_sparse(struct gmem *gm, owner_t owner, uint64_t npages, bool separate,
+                       uint64_t *chunks);
+/*
+ * Every chunk with a page of [page, page+n) that is a hole gets zeroed frames, up to 1 GiB of them in one run, 1G-
+ * aligned, where that is possible. Takes time for each chunk: not for use where that has a bound. -EFAULT outside;
+ * -EBUSY being destroyed; -ENOMEM: what lies before the first hole left is filled. Beside conversions and faults.
+ */
+int gmem_fill(struct gmem *gm, uint64_t page, uint64_t n);
+/* Is this page a hole? */
+bool gmem_hole(const struct gmem *gm, uint64_t page);
+/* As gmem_destroy_step, which is not for these objects: chunks that are holes count too. */
+int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget);
+
+#endif
