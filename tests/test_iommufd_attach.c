@@ -186,7 +186,7 @@ static void story(void **state)
 
 static void many(void **state)
 {
-    struct device *more[IOMMU_STREAMS + 1];
+    struct device *more[IOMMU_STREAMS + 1] = { NULL };
     unsigned n = 0;
 
     (void)state;
