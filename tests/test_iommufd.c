@@ -496,12 +496,74 @@ static void story(void **state)
     munmap(t.buf, PAGES * PG);
 }
 
+/* ---- large leaves with ragged ends ---- */
+
+static void shows(const struct hwpt *h, const char *p, uint64_t iova, uint64_t len, bool there)
+{
+    /* A page before it and one behind it: those are never there. */
+    for (uint64_t at = 0; at <= len + PG; at += PG) {
+        uint64_t pa = 0;
+        bool want = there && at != 0 && at <= len;
+
+        if ((domain_peek(h->domain, iova + at - PG, &pa) == 0) != want) {
+            fail_msg("table-shows: page %lu of %lu, wanted %d", at / PG, len / PG, want);
+        }
+        if (want && pa != io_page(p + at - PG)) {
+            fail_msg("table-misplaces: page %lu of %lu", at / PG, len / PG);
+        }
+    }
+}
+
+static void ragged(void **state)
+{
+    enum { MIB = 1 << 20, SPAN = 12 * MIB };
+    struct ctx *c = ctx_new(false);
+    uint64_t tables = frame_tables_free();
+    uint32_t s = io_ioas(c), hwpt;
+    char *p = io_shared(SPAN); /* numbered from a whole GiB on, so that leaves are large */
+    unsigned large = 0;
+
+    (void)state;
+    (void)io_device(c, s, &hwpt, NULL);
+    struct hwpt *h = obj_get(c, hwpt, OBJ_HWPT_PAGING);
+
+    srand(5);
+    for (unsigned i = 0; i < 40; i++) {
+        /* Ends at or near what leaves of 2 MiB (1 MiB of the mock's, whose addresses are doubled) and of
+         * several entries end at. */
+        uint64_t unit = 32ull * 1024 << dice(8), from = dice(4) * unit % (SPAN / 2);
+        uint64_t to = from + (1 + dice(4)) * unit;
+
+        from += dice(3) * PG;
+        to = to < SPAN ? to : SPAN;
+        to -= dice(3) * PG;
+        if (from >= to) {
+            continue;
+        }
+        uint64_t iova = BASE + 64 * MIB + from;
+
+        assert_int_equal(io_map(c, s, p + from, to - from, iova, RW_FIXED), 0);
+        shows(h, p + from, iova, to - from, true);
+        for (uint64_t at = iova; at < iova + (to - from); at += PG) {
+            struct pt_leaf leaf;
+
+            assert_int_equal(space_lookup(&h->domain->space, at << 1, &leaf), 0);
+            large += leaf.last - leaf.ia >= 2 * MIB - 1;
+        }
+        assert_int_equal(io_unmap(c, s, iova, to - from), 0);
+        shows(h, p + from, iova, to - from, false);
+    }
+    ctx_put(c);
+    assert_true(frame_tables_free() >= tables && large > 1000);
+    munmap(p, SPAN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes),  cmocka_unit_test(at_the_edge), cmocka_unit_test(refusals),
         cmocka_unit_test(pins),   cmocka_unit_test(limit),       cmocka_unit_test(lives),
-        cmocka_unit_test(faults), cmocka_unit_test(story),
+        cmocka_unit_test(faults), cmocka_unit_test(story),       cmocka_unit_test(ragged),
     };
 
     return cmocka_run_group_tests(tests, lib_setup, NULL);
