@@ -97,6 +97,60 @@ static void by_time(void **state)
     ts_close(&t);
 }
 
+/* Never a hole under a page that anybody can reach, by a tree or by what a TLB still holds. */
+static uint64_t punched;
+
+static void punch(uint64_t pa, uint64_t len)
+{
+    for (unsigned i = 0; i < TS_TREES; i++) {
+        const struct ts_tree *tree = &t.tree[i];
+
+        for (uint64_t p = 0; p < PAGES; p++) {
+            uint64_t ia = i < 2 ? TS_GUEST + (p << PAGE_SHIFT) : pa + (p << PAGE_SHIFT);
+            unsigned shift;
+            uint64_t oa = i < 2 || p < len >> PAGE_SHIFT ? ts_at(tree, ia, &shift) : 0;
+
+            tp_assert(oa < pa || oa >= pa + len, "punched-while-mapped: %s, page %lu\n", tree->name,
+                      (unsigned long)p);
+        }
+        for (unsigned k = 0; k < tree->nw; k++) {
+            for (uint64_t p = 0; i < 2 && p < PAGES; p++) {
+                struct model_xlat x = { 0 };
+                enum model_fault fault = model_tlb_translate(
+                    tree->w[k].tlb, &tree->w[k].ctx, TS_GUEST + (p << PAGE_SHIFT),
+                    (struct model_access){ .what = MODEL_R, .user = true }, &x);
+
+                tp_assert(fault != MODEL_OK || x.oa < pa || x.oa >= pa + len,
+                          "punched-while-mapped: a TLB of %s, page %lu\n", tree->name,
+                          (unsigned long)p);
+            }
+        }
+    }
+    punched += len >> PAGE_SHIFT;
+}
+
+static void no_hole_under_a_page(void **state)
+{
+    static const int policies[] = { GMEM_DISCARD, GMEM_LAZY };
+    struct gmem_discard d;
+
+    (void)state;
+    ts_world(&t, PAGES, true, false, 2, 4);
+    assert_int_equal(gmem_discard_init(&d, &t.gm, punch, 2, ~0ull), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned k = 0; k < 3; k++) {
+            assert_int_equal(gmem_discard_convert(&d, 500 + 9 * k, 5, true, policies[i]), 0);
+            assert_int_equal(gmem_discard_convert(&d, 500 + 9 * k, 5, false, policies[i]), 0);
+        }
+    }
+    (void)gmem_discard_run(&d, ~0ull);
+    assert_int_equal(punched, d.punched);
+    assert_true(punched >= 45);
+    gmem_discard_fini(&d);
+    ts_check(&t);
+    ts_close(&t);
+}
+
 /* A long range in steps: each of them bounded, none over a block's end, the edges alone cut. */
 static void in_steps(void **state)
 {
@@ -134,6 +188,7 @@ static void in_steps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(by_hand), cmocka_unit_test(by_time),
+                                        cmocka_unit_test(no_hole_under_a_page),
                                         cmocka_unit_test(in_steps) };
 
     return cmocka_run_group_tests_name("mem_settle", tests, NULL, NULL);
