@@ -151,7 +151,7 @@ static int delete_cq(struct nvme *n, const struct nv_command *c)
 
 static void identify_controller(const struct nvme *n, unsigned char *p)
 {
-    char text[80];
+    char text[32];
 
     put16(p, n->dev->model->vendor);
     snprintf(text, sizeof(text), "TENON%03u", n->dev->number);
@@ -172,9 +172,8 @@ static void identify_controller(const struct nvme *n, unsigned char *p)
     put32(p + 516, 1);         /* NN */
     put16(p + 520, 1 | 4 | 8); /* ONCS: Compare, Dataset Management, Write Zeroes */
     p[525] = 1;                /* VWC */
-    snprintf(text, sizeof(text), "nqn.2014-08.org.nvmexpress:uuid:54454e4f-4e00-4000-8000-%012u",
+    snprintf((char *)p + 768, 256, "nqn.2014-08.org.nvmexpress:uuid:54454e4f-4e00-4000-8000-%012u",
              n->dev->number);
-    memcpy(p + 768, text, strlen(text));
 }
 
 static void ids(const struct nvme *n, unsigned char *nguid, unsigned char *eui64)

@@ -216,11 +216,14 @@ static void pages(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         uint32_t count = 1 + (uint32_t)rand() % (i % 3 == 0 ? 256 : 24), len = count * 512;
         uint64_t first = (uint64_t)rand() % (2048 - count);
-        unsigned char *page[40] = { NULL };
+        unsigned char *page[40];
         bool write = rand() % 2 != 0;
         struct nv_command c =
             CMD(write ? WRITE : READ, .nsid = 1, .dw10 = (uint32_t)first, .dw12 = count - 1);
 
+        for (unsigned k = 0; k < 40; k++) {
+            page[k] = rig.mem;
+        }
         c = scatter(c, len, page);
         if (write) {
             for (uint32_t k = 0; k < len; k++) {
