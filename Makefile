@@ -290,7 +290,7 @@ test-build: $(hosted_tests) $(asan_tests) $(tsan_tests)
 .PHONY: torture
 torture: $(B)/hosted/torture $(B)/tsan/torture
 	$(Q)$(B)/hosted/torture -t $(or $(T),60)
-	$(Q)TSAN_OPTIONS=halt_on_error=1 setarch -R $(B)/tsan/torture -s 7 -r 2 -t $$(($(or $(T),60) / 3 + 1))
+	$(Q)TSAN_OPTIONS=halt_on_error=1 setarch -R $(B)/tsan/torture -s 7 -r 8 -t $$(($(or $(T),60) / 3 + 1))
 
 # The three builds of every test. tools/run-tests prints the sum as its last line.
 test-hosted: $(call pick,$(hosted_tests) $(asan_tests) $(tsan_tests) $(fuzz_replays))

@@ -381,8 +381,10 @@ static void *device2(void *arg)
 
 /* ---- set-up ---- */
 
-static struct pt_config walked_by(struct pt_config cfg, bool waits, bool dirty)
+static struct pt_config walked_by(struct pt_config cfg, uint64_t seed, bool waits, bool dirty)
 {
+    /* Leaves of several entries, where the format has them. */
+    cfg.live.contig = seed % 4 == 1 || seed % 4 == 2;
     cfg.live.stalls = waits;
     cfg.live.hw_af = true;
     cfg.live.hw_dirty = dirty || cfg.format > PT_ARM_S2_64K; /* others have both or none */
@@ -392,8 +394,8 @@ static struct pt_config walked_by(struct pt_config cfg, bool waits, bool dirty)
 static void open_world(const struct torture_opts *o)
 {
     world = &torture_worlds[o->world];
-    struct pt_config cfg = walked_by(world->cpu, true, true);
-    struct pt_config io = walked_by(world->dev, false, false);
+    struct pt_config cfg = walked_by(world->cpu, o->seed, true, true);
+    struct pt_config io = walked_by(world->dev, o->seed, false, false);
 
     ts_open(&t, PAGES, true, o->seed);
     mem = model_phys_mem(&ts_phys, true);
@@ -488,6 +490,23 @@ static void close_world(void)
     model_tlb_free(dev.tlb);
 }
 
+/* For whoever watches (tenon-top), beside everything else. */
+static void picture(struct snapshot_file *f)
+{
+    struct snapshot_view_name v[4];
+
+    if (f == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        v[i] = (struct snapshot_view_name){
+            .name = t.tree[i].name,
+            .view = { .space = &t.tree[i].s, .by_frame = i == 2, .ia = TS_GUEST }
+        };
+    }
+    snapshot_file_write(f, &t.gm, v, 4);
+}
+
 void torture_run(const struct torture_opts *o, struct torture_result *r)
 {
     static void *(*const more[])(void *) = { cpu,     cpu,      device,       device,     host,
@@ -514,6 +533,7 @@ void torture_run(const struct torture_opts *o, struct torture_result *r)
 
         while (port_now() < end && __atomic_load_n(&r->wrong, __ATOMIC_RELAXED) == 0) {
             usleep(20000);
+            picture(o->picture);
         }
         atomic_store(&stop, true);
     }
@@ -524,5 +544,6 @@ void torture_run(const struct torture_opts *o, struct torture_result *r)
     for (unsigned i = 0; i < MORE; i++) {
         pthread_join(th[i], NULL);
     }
+    picture(o->picture);
     close_world();
 }

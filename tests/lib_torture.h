@@ -10,11 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "port/hosted/snapshot_file.h"
+
 struct torture_opts {
     uint64_t seed;
     unsigned world; /* formats: see torture_world() */
     double seconds; /* 0: until `steps` conversions are done */
     unsigned steps;
+    struct snapshot_file *picture; /* where it shows the memory, now and then; or NULL */
 };
 
 enum torture_op {

@@ -7,7 +7,7 @@
 #include "lib_torture.h"
 
 static const char usage[] =
-    "usage: torture [-t SECONDS] [-s SEED] [-r RUNS] [-f FORMAT]\n"
+    "usage: torture [-t SECONDS] [-s SEED] [-r RUNS] [-f FORMAT] [-p FILE]\n"
     "\n"
     "Everything that can happen to a guest's memory, at once, on one small object: conversions, "
     "faults,\n"
@@ -24,6 +24,7 @@ static const char usage[] =
     "  -f FORMAT   of the trees (each in turn): arm-s2-4k, and with other trees for devices or "
     "CPUs\n"
     "              arm-s1-4k, x86-64, ept, vtd-ss, amd-v1, riscv-x4, riscv\n"
+    "  -p FILE     shows the memory there (a new file): tenon-top FILE, tenon-top --svg OUT FILE\n"
     "\n"
     "Exit code 0: nothing found; 1: a promise was broken, in words; 2: wrong arguments.\n";
 
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
 {
     double seconds = 10, seed = 1, runs = 8;
     struct torture_result sum = { 0 };
+    struct snapshot_file *picture = NULL;
     int only = -1;
 
     for (int i = 1; i < argc; i += 2) {
@@ -73,6 +75,14 @@ int main(int argc, char **argv)
         }
         if (strcmp(argv[i], "-f") == 0) {
             only = format(argv[i + 1]);
+            continue;
+        }
+        if (strcmp(argv[i], "-p") == 0 && argv[i + 1] != NULL) {
+            picture = snapshot_file_make(argv[i + 1], "torture");
+            if (picture == NULL) {
+                perror(argv[i + 1]);
+                return 2;
+            }
             continue;
         }
         double *to = strcmp(argv[i], "-t") == 0   ? &seconds
@@ -89,7 +99,8 @@ int main(int argc, char **argv)
     for (unsigned k = 0; k < (unsigned)runs && sum.wrong == 0; k++) {
         struct torture_opts o = { .seed = (uint64_t)seed + k,
                                   .world = only >= 0 ? (unsigned)only : k % worlds(),
-                                  .seconds = seconds / runs };
+                                  .seconds = seconds / runs,
+                                  .picture = picture };
         struct torture_result r;
 
         torture_run(&o, &r);
