@@ -21,17 +21,12 @@ static uint64_t all(bool bit)
     return bit ? ~0ull : 0;
 }
 
-static uint64_t leaf_of(uint64_t page)
-{
-    return page >> RANGE_LEAF_SHIFT;
-}
-
 /* The entry of a page for one bit of its state; NULL: there is no array. */
 static uint64_t *entry(const struct range *r, uint64_t page, unsigned plane)
 {
     uint64_t *array = range_node(r->root);
 
-    return array == NULL ? NULL : &array[plane * r->leaves + leaf_of(page)];
+    return array == NULL ? NULL : &array[plane * r->leaves + LEAF_OF(page)];
 }
 
 /* ---- readers ---- */
@@ -126,7 +121,7 @@ static unsigned edges(const struct range *r, const struct range_change *c, uint6
     if (!whole(r, c, c->page)) {
         page[n++] = c->page;
     }
-    if (leaf_of(last) != leaf_of(c->page) && !whole(r, c, last)) {
+    if (LEAF_OF(last) != LEAF_OF(c->page) && !whole(r, c, last)) {
         page[n++] = last;
     }
     return n;
@@ -231,7 +226,7 @@ void range_commit(struct range *r, const struct range_change *c)
 
 void range_init(struct range *r, uint64_t npages)
 {
-    *r = (struct range){ .npages = npages, .leaves = leaf_of(npages + LEAF - 1) };
+    *r = (struct range){ .npages = npages, .leaves = LEAF_OF(npages + LEAF - 1) };
 }
 
 /* Table pages go back. */

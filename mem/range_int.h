@@ -7,10 +7,11 @@
 
 #include <tenon/range.h>
 
-#define COUNT        (1ull << 48)
-#define RANGE_SUM(e) ((e) >> 48)
-#define LEAF         (1ull << RANGE_LEAF_SHIFT)
-#define WORDS        512u
+#define COUNT         (1ull << 48)
+#define RANGE_SUM(e)  ((e) >> 48)
+#define LEAF          (1ull << RANGE_LEAF_SHIFT)
+#define WORDS         512u
+#define LEAF_OF(page) ((page) >> RANGE_LEAF_SHIFT)
 
 static inline void range_store(uint64_t *e, uint64_t v)
 {

@@ -5,6 +5,7 @@
 #include <tenon/errno.h>
 #include <tenon/sparse.h>
 
+#include "mem/poison.h"
 #include "mem/state.h"
 
 #define RUN 512u /* chunks that are taken together: 1 GiB */
@@ -163,8 +164,7 @@ int gmem_fill(struct gmem *gm, uint64_t page, uint64_t n)
 /* Private chunks, then shared ones. */
 static int hold(const struct gmem *gm, uint64_t i)
 {
-    return gm->priv[i] == GMEM_HOLE ? 0
-                                    : frames_hold(gm->priv[i], CHUNK_PAGES, gm->owner, OWNER_ANY);
+    return gm->priv[i] == GMEM_HOLE ? 0 : gmem_hold_chunk(gm->priv[i], gm->owner);
 }
 
 int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
@@ -183,7 +183,7 @@ int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
             while (*cursor != 0) {
                 --*cursor;
                 if (gm->priv[*cursor] != GMEM_HOLE) {
-                    frames_unhold(gm->priv[*cursor], CHUNK_PAGES);
+                    gmem_unhold_chunk(gm->priv[*cursor], CHUNK_PAGES);
                 }
             }
             gm->dying = false;
@@ -195,8 +195,8 @@ int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
     for (; budget != 0 && *cursor < 2 * all; budget--, ++*cursor) {
         uint64_t pa = gm->priv[*cursor - all];
 
-        if (pa != GMEM_HOLE && frame_chunk_free(pa, gm->owner) != 0) {
-            port_panic("gmem: a held chunk is not ours");
+        if (pa != GMEM_HOLE) {
+            gmem_free_chunk(pa, gm->owner);
         }
     }
     if (*cursor == 2 * all) {

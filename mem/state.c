@@ -11,7 +11,9 @@ enum gmem_state gmem_state(const struct gmem *gm, uint64_t page)
 
 uint64_t gmem_frame(const struct gmem *gm, uint64_t page)
 {
-    return gmem_at(gmem_state(gm, page) == GMEM_SHARED ? gm->shared : gm->priv, page);
+    enum gmem_state s = gmem_state(gm, page);
+
+    return s == GMEM_LOST ? GMEM_HOLE : gmem_at(s == GMEM_SHARED ? gm->shared : gm->priv, page);
 }
 
 enum gmem_state gmem_look(struct gmem *gm, uint64_t page, uint64_t *pa)
@@ -29,10 +31,10 @@ enum gmem_state gmem_look(struct gmem *gm, uint64_t page, uint64_t *pa)
 bool gmem_uniform(const struct gmem *gm, uint64_t page, uint64_t n, bool guest_view)
 {
     uint64_t end = page + n;
-    bool moved = gmem_state(gm, page) == GMEM_SHARED;
+    enum gmem_state seen = gmem_seen(gmem_state(gm, page));
 
     page = gmem_run_until(gm, page, end);
-    while (guest_view && page < end && (gmem_state(gm, page) == GMEM_SHARED) == moved) {
+    while (guest_view && page < end && gmem_seen(gmem_state(gm, page)) == seen) {
         page = gmem_run_until(gm, page, end);
     }
     return page == end;

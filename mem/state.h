@@ -26,6 +26,12 @@ static inline uint64_t gmem_at(const uint64_t *chunks, uint64_t page)
     return chunks[page / CHUNK_PAGES] + ((page & (CHUNK_PAGES - 1)) << PAGE_SHIFT);
 }
 
+/* Same frames for the guest: private and shared in place do not differ. */
+static inline enum gmem_state gmem_seen(enum gmem_state s)
+{
+    return s == GMEM_SHARED_INPLACE ? GMEM_PRIVATE : s;
+}
+
 static inline uint64_t gmem_nchunks(const struct gmem *gm)
 {
     return gm->npages / CHUNK_PAGES;

@@ -93,12 +93,6 @@ bool binding_block(const struct binding *b, uint64_t page, uint64_t ia, uint64_t
 
 /* ---- filling ---- */
 
-/* Same frames for the guest: private and shared in place do not differ. */
-static bool moved(enum gmem_state s)
-{
-    return s == GMEM_SHARED;
-}
-
 /* From p, at most to end: pages in states that this view does not tell apart, with frames in one
  * run. No leaf can then span a private/shared border, even where two chunks happen to be
  * neighbours in memory. */
@@ -106,14 +100,15 @@ static uint64_t next_run(const struct binding *b, uint64_t p, uint64_t end, bool
 {
     const struct gmem *gm = b->f.gm;
     enum gmem_state s = gmem_state(gm, p);
-    const uint64_t *chunks = moved(s) ? gm->shared : gm->priv;
+    const uint64_t *chunks = s == GMEM_SHARED ? gm->shared : gm->priv;
     uint64_t q = p;
 
-    *shown = b->view == VIEW_GUEST ? chunks[p / CHUNK_PAGES] != GMEM_HOLE : s != GMEM_PRIVATE;
+    *shown = s != GMEM_LOST &&
+             (b->view == VIEW_GUEST ? chunks[p / CHUNK_PAGES] != GMEM_HOLE : s != GMEM_PRIVATE);
     while (q < end) {
         enum gmem_state t = gmem_state(gm, q);
 
-        if (b->view == VIEW_GUEST ? moved(t) != moved(s) : t != s) {
+        if (b->view == VIEW_GUEST ? gmem_seen(t) != gmem_seen(s) : t != s) {
             break;
         }
         uint64_t stop = gmem_run_until(gm, q, end);

@@ -197,10 +197,87 @@ static void fills(void **state)
     free(chunks);
 }
 
+/* A frame goes bad under a page in each state. */
+static void poisoned(void **state)
+{
+    static const enum gmem_state how[] = { GMEM_PRIVATE, GMEM_SHARED, GMEM_SHARED_INPLACE };
+    const uint64_t first = TIB_PAGES / 2 + 1024; /* the device's tree shows it */
+    uint64_t bad[3];
+    struct space_audit a = { 0 };
+
+    (void)state;
+    open_all(false);
+    assert_int_equal(gmem_poison(&gm, first), -EFAULT);
+    assert_int_equal(gmem_poison(&gm, TIB_PAGES), -EFAULT);
+    assert_int_equal(gmem_fill(&gm, first, 512 * 3), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t p = first + 512 * i + 77, ia = AT + (p << PAGE_SHIFT);
+        enum gmem_policy policy = how[i] == GMEM_SHARED ? GMEM_KEEP : GMEM_INPLACE;
+
+        if (how[i] != GMEM_PRIVATE) {
+            assert_int_equal(gmem_convert(&gm, p, 2, true, policy), 0);
+        }
+        bad[i] = gmem_frame(&gm, p);
+        assert_int_equal(space_fault(&cpu, ia, PT_WRITE), 0);
+        /* While a device is in it: later. */
+        assert_int_equal(frames_pin(bad[i], 1, TS_VM), 0);
+        assert_int_equal(gmem_poison(&gm, p), -EBUSY);
+        assert_int_equal(at(&cpu, p), bad[i]);
+        assert_int_equal(frames_unpin(bad[i], 1, TS_VM), 0);
+        assert_int_equal(gmem_poison(&gm, p), 0);
+        assert_int_equal(gmem_state(&gm, p), GMEM_LOST);
+        tp_assert(at(&cpu, p) == 0 && at(&io, p) == 0, "poisoned-still-mapped: in state %d\n",
+                  how[i]);
+        assert_int_equal(space_fault(&cpu, ia, PT_READ), -ERANGE);
+        assert_int_equal(at(&io, p - 1), gmem_frame(&gm, p - 1)); /* exactly the page */
+        assert_int_equal(at(&io, p + 1), gmem_frame(&gm, p + 1));
+        assert_int_equal(gmem_poison(&gm, p), -EALREADY);
+        assert_true(gmem_convert(&gm, p, 1, true, GMEM_KEEP) < 0 &&
+                    gmem_convert(&gm, p, 1, false, GMEM_KEEP) < 0 &&
+                    gmem_convert(&gm, p - 1, 3, true, GMEM_KEEP) < 0);
+        assert_int_equal(frames_pin(bad[i], 1, TS_VM), -EBUSY);
+        /* Never merged over. */
+        gmem_settle(&gm, p, 1);
+        assert_int_equal(at(&cpu, p), 0);
+        assert_int_equal(at(&io, p), 0);
+    }
+    space_audit(&cpu, TS_VM, NULL, NULL, &a);
+    space_audit(&io, TS_VM, NULL, NULL, &a);
+    space_audit(&host, OWNER_HOST, NULL, NULL, &a);
+    assert_int_equal(a.violations, 0);
+    space_destroy(&cpu);
+    space_destroy(&io);
+    space_destroy(&host);
+    /* A pin elsewhere: nothing is half gone. */
+    uint64_t cursor = 0, other = gm.priv[first / 512] + 3 * PAGE_SIZE;
+    int err = 1;
+
+    assert_int_equal(frames_pin(other, 1, TS_VM), 0);
+    while (err == 1) {
+        err = gmem_destroy_sparse(&gm, &cursor, 100000);
+    }
+    assert_int_equal(err, -EBUSY);
+    assert_int_equal(frames_unpin(other, 1, TS_VM), 0);
+    ts_frame_is(other + PAGE_SIZE, ts_frame(TS_VM, OWNER_NONE));
+    for (cursor = 0; gmem_destroy_sparse(&gm, &cursor, 100000) == 1;) {
+    }
+    /* Three chunks of six come back, and no one gets the others. */
+    tp_assert(frame_chunks_free() == CHUNKS - 3, "poisoned-given-out: %lu free\n",
+              (unsigned long)frame_chunks_free());
+    for (unsigned i = 0; i < 3; i++) {
+        struct frame f = frame_get(bad[i]);
+
+        tp_assert(f.state == FRAME_POISONED && f.owner == OWNER_HYP &&
+                      !frame_may_use(bad[i], OWNER_HYP),
+                  "poisoned-given-out: frame of state %d\n", how[i]);
+    }
+    free(chunks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(both_ends_and_the_middle),
-                                        cmocka_unit_test(fills) };
+                                        cmocka_unit_test(fills), cmocka_unit_test(poisoned) };
 
     return cmocka_run_group_tests_name("mem_sparse", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
  *   PRIVATE         its private frame, owned by the VM alone: in no host table
  *   SHARED          its shared frame, lent to the host; the private frame keeps its content
  *   SHARED_INPLACE  its private frame, lent to the host: the VM's trees do not change
+ *   LOST            none: a frame of it went bad (gmem_poison, sparse.h)
  *
  * Life: create -> scrub (in steps, until 0) -> populate -> bind spaces -> seal -> convert ... ->
  * unbind -> destroy (in steps). Calls that need scrubbed memory give -EBUSY before.
@@ -25,7 +26,7 @@
 #include <tenon/port.h>
 #include <tenon/range.h>
 
-enum gmem_state { GMEM_PRIVATE = 0, GMEM_SHARED = 1, GMEM_SHARED_INPLACE = 2 };
+enum gmem_state { GMEM_PRIVATE = 0, GMEM_SHARED = 1, GMEM_SHARED_INPLACE = 2, GMEM_LOST = 3 };
 enum gmem_policy {
     GMEM_KEEP,    /* separate backing; the copy that goes out of use keeps its content */
     GMEM_INPLACE, /* same frame */

@@ -26,6 +26,15 @@ int gmem_create_sparse(struct gmem *gm, owner_t owner, uint64_t npages, bool sep
 int gmem_fill(struct gmem *gm, uint64_t page, uint64_t n);
 /* Is this page a hole? */
 bool gmem_hole(const struct gmem *gm, uint64_t page);
+/*
+ * The frame that the guest sees at this page has gone bad: every follower loses it (waited for), and nobody gets
+ * it again, also not when the object is destroyed: its chunk stays out of the pool then. The page is GMEM_LOST:
+ * faults in it are answered -ERANGE, conversions refused (-EALREADY to shared, -EBUSY or -EINVAL). -EFAULT
+ * outside, or a hole; -EALREADY lost already; -EBUSY pinned: a device may be in it, call again; -EAGAIN raced with
+ * a conversion; -ENOMEM, -EOPNOTSUPP as a conversion, or not an object of this header. An error changed nothing,
+ * but that a page shared in place may be private again.
+ */
+int gmem_poison(struct gmem *gm, uint64_t page);
 /* As gmem_destroy_step, which is not for these objects: chunks that are holes count too. */
 int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget);
 
