@@ -121,9 +121,11 @@ bool tp_covered(const struct pt_gather *g, uint64_t ia, uint64_t last);
 
 /* A single thread has little to show to TSan, which makes it 15 times slower. */
 #ifdef __SANITIZE_THREAD__
-#define TP_STEPS(n) ((n) / 20 + 1)
+#define TP_STEPS(n)  ((n) / 20 + 1)
+#define TP_CONF_STEP 7u /* tests that go over all configurations, one after the other */
 #else
-#define TP_STEPS(n) (n)
+#define TP_STEPS(n)  (n)
+#define TP_CONF_STEP 1u
 #endif
 
 #define tp_assert(cond, ...)          \

@@ -11,7 +11,7 @@
 
 static void each(void (*test)(struct tp *t, struct pt_gather *g))
 {
-    for (unsigned c = 0; c < tp_conf_count; c++) {
+    for (unsigned c = 0; c < tp_conf_count; c += TP_CONF_STEP) {
         struct pt_gather g;
         struct tp t;
 

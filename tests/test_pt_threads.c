@@ -140,8 +140,13 @@ static void parallel_faults(void **state)
 
 /* --- walkers beside an owner --- */
 
-#define ROUNDS_FIRST 20u /* of the first format */
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS_FIRST 10u /* of the first format */
+#define ROUNDS       1u
+#else
+#define ROUNDS_FIRST 20u
 #define ROUNDS       3u
+#endif
 
 struct walker {
     struct tp *t;
