@@ -256,6 +256,17 @@ static void unuse(struct pages *p, uint64_t first, uint64_t end, bool charged)
     }
 }
 
+/* Linux would have to find the memory that is pinned; nor may one call keep everybody waiting. */
+static bool more_than_there_is(const struct pages *p, uint64_t first, uint64_t last)
+{
+    static uint64_t machine;
+
+    if (machine == 0) {
+        machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / PG;
+    }
+    return p->type != PAGES_DMABUF && last - first >= machine;
+}
+
 int pages_use(struct pages *p, uint64_t first, uint64_t last)
 {
     uint64_t run = 0, pa = 0, fresh = 0;
@@ -270,7 +281,8 @@ int pages_use(struct pages *p, uint64_t first, uint64_t last)
             return err;
         }
         /* Nothing is pinned yet, so all of it would be charged: known before memory is spent. */
-        if (p->account != ACCOUNT_NONE && last - first >= mm_memlock_pages(p->mm)) {
+        if ((p->account != ACCOUNT_NONE && last - first >= mm_memlock_pages(p->mm)) ||
+            more_than_there_is(p, first, last)) {
             return -ENOMEM;
         }
         p->use = calloc(p->n, sizeof(*p->use));
@@ -282,6 +294,9 @@ int pages_use(struct pages *p, uint64_t first, uint64_t last)
             p->pa = NULL;
             return -ENOMEM;
         }
+    }
+    if (more_than_there_is(p, first, last)) {
+        return -ENOMEM;
     }
     for (uint64_t i = first; i <= last; i++, run -= run != 0, pa += PG) {
         if (p->use[i] != 0) {

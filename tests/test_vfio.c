@@ -267,11 +267,31 @@ static void groups(void **state)
     close(bad);
 }
 
+/* What no machine could pin is refused at once, before a page of it was looked at. */
+static void too_much(void **state)
+{
+    uint64_t len = ((uint64_t)sysconf(_SC_PHYS_PAGES) + 1) * PG;
+    void *p;
+
+    (void)state;
+    nv_open("nvme,size=1M");
+    p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(p, MAP_FAILED);
+    int64_t pinned = lib_mm->pinned;
+
+    assert_int_equal(io_map(rig.ctx, rig.ioas, p, len, 1ull << 40, RW_FIXED), -ENOMEM);
+    assert_int_equal(lib_mm->pinned, pinned);
+    assert_int_equal(io_map(rig.ctx, rig.ioas, p, 2 * PG, 1ull << 40, RW_FIXED), 0);
+    munmap(p, len);
+    nv_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(msix),   cmocka_unit_test(intx),   cmocka_unit_test(mapped),
-        cmocka_unit_test(master), cmocka_unit_test(config), cmocka_unit_test(groups),
+        cmocka_unit_test(msix),     cmocka_unit_test(intx),   cmocka_unit_test(mapped),
+        cmocka_unit_test(master),   cmocka_unit_test(config), cmocka_unit_test(groups),
+        cmocka_unit_test(too_much),
     };
 
     return cmocka_run_group_tests_name("vfio", tests, lib_setup, NULL);
