@@ -277,11 +277,16 @@ static void too_much(void **state)
     nv_open("nvme,size=1M");
     p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_ptr_not_equal(p, MAP_FAILED);
-    int64_t pinned = lib_mm->pinned;
+    struct pages *all;
 
     assert_int_equal(io_map(rig.ctx, rig.ioas, p, len, 1ull << 40, RW_FIXED), -ENOMEM);
-    assert_int_equal(lib_mm->pinned, pinned);
-    assert_int_equal(io_map(rig.ctx, rig.ioas, p, 2 * PG, 1ull << 40, RW_FIXED), 0);
+    assert_int_equal(pages_new_user(lib_mm, (uint64_t)(uintptr_t)p, len, true, &all), 0);
+    all->account = ACCOUNT_NONE; /* whatever this user may lock */
+    assert_int_equal(pages_use(all, 0, len / PG - 1), -ENOMEM);
+    assert_int_equal(pages_use(all, 7, 8), 0);
+    assert_int_equal(pages_use(all, 0, len / PG - 1), -ENOMEM);
+    pages_unuse(all, 7, 8);
+    pages_put(all);
     munmap(p, len);
     nv_close();
 }
