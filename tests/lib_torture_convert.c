@@ -46,6 +46,17 @@ void look_in_wait(unsigned which)
     }
 }
 
+/* From end to end: some of every block of it. */
+static void look_at(uint64_t p, uint64_t n, const char *cpu, const char *lazy)
+{
+    for (uint64_t i = 0; i < (n > 1 ? 4 : 1); i++) {
+        uint64_t q = p + (n - 1) * i / 3;
+
+        (void)cpu_access(&t.tree[0].w[0], FLIGHT_CPU, cpu, q, MODEL_R);
+        (void)cpu_access(&t.tree[1].w[0], FLIGHT_LAZY, lazy, q, MODEL_R);
+    }
+}
+
 static void converted(uint64_t p, uint64_t n, bool to_shared, enum gmem_policy policy)
 {
     owner_t lent0 = to_shared && policy == GMEM_INPLACE ? OWNER_HOST : OWNER_NONE;
@@ -59,13 +70,8 @@ static void converted(uint64_t p, uint64_t n, bool to_shared, enum gmem_policy p
                 "page %lu: owners %u %u, borrowers %u %u", (unsigned long)q, f0.owner, f1.owner,
                 f0.borrower, f1.borrower);
     }
-    /* Nobody finds the old frame: also who looks only now. */
-    for (unsigned i = 0; i < 3; i++) {
-        uint64_t q = i == 0 ? p : (i == 1 ? p + n - 1 : p + rnd(n));
-
-        (void)cpu_access(&t.tree[0].w[0], FLIGHT_CPU, "after a conversion", q, MODEL_R);
-        (void)cpu_access(&t.tree[1].w[0], FLIGHT_LAZY, "lazy I/O after a conversion", q, MODEL_R);
-    }
+    /* Nobody finds the old frame: also who looks only now, where it looked just before. */
+    look_at(p, n, "after a conversion", "lazy I/O after a conversion");
 }
 
 /* From p on, of one state, inside the half: a page, some that are not aligned, or several blocks. */
@@ -101,6 +107,7 @@ void *converter(void *arg)
             (void)space_fault(&t.tree[2].s, pa, PT_READ);
             host_look(pa);
         }
+        look_at(p, n, "before a conversion", "lazy I/O before a conversion");
         converting = p;
         converting_n = n;
         atomic_store(&hot[half].n, n);
