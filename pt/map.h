@@ -108,16 +108,6 @@ static FMT_INLINE int map_prepare(const struct pt_fmt *f, const struct pt *pt,
     }
 }
 
-static FMT_INLINE void fill(const struct pt_fmt *f, const struct pt *pt, uint64_t *e,
-                            uint64_t first, unsigned h, unsigned n)
-{
-    if (n == 1) {
-        port_pte_store(e, first);
-    } else {
-        port_pte_fill(e, first, ent_of_oa(f, pt, hgt_size(f, h)), n);
-    }
-}
-
 /* Leaves e[0..n) at height h for `pos` onwards. */
 static FMT_INLINE void map_fill(const struct pt_fmt *f, struct pt *pt, const struct map_job *job,
                                 uint64_t *e, unsigned h, uint64_t pos, unsigned n)
@@ -125,7 +115,8 @@ static FMT_INLINE void map_fill(const struct pt_fmt *f, struct pt *pt, const str
     uint64_t bits = job->attr | ent_leaf_bits(f, h);
 
     if (!job->spans && !(f->wide_at != 0 && pt->wide)) {
-        fill(f, pt, e, ent_of_oa(f, pt, pos + job->delta) | bits, h, n);
+        port_pte_fill(e, ent_of_oa(f, pt, pos + job->delta) | bits,
+                      ent_of_oa(f, pt, hgt_size(f, h)), n);
         clean(pt, e, n);
         return;
     }

@@ -52,6 +52,8 @@ int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root)
     }
     *pt = (struct pt){ .cfg = *cfg, .root = root, .root_pages = (uint32_t)pages };
     pt->top = root | (unsigned)root_height(f, cfg);
+    pt->ia_max = ((uint64_t)1 << cfg->ia_bits) - 1;
+    pt->oa_max = ((uint64_t)1 << cfg->oa_bits) - 1;
     pt->wide = cfg->oa_bits > 48 || cfg->ia_bits > 48; /* for formats that have two forms */
     max = cfg->live.leaf_max != 0 ? cfg->live.leaf_max : 63;
     pt->leaf_h = f->leaf_h;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Break and unmap: exactly one range becomes non-present. Nothing here allocates. */
-#include "engine.h"
+#include "port_quick.h"
 
 /* Clears the leaves among e[0..n) that hardware may be marking dirty: what it set must not be
  * overwritten unseen. True if one was. */
@@ -58,11 +58,7 @@ static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint
     if (pt->cfg.live.hw_dirty && (any & f->track) != 0) {
         g->dirty |= clear_tracked(f, &e[first], end - first);
     }
-    if (end - first == 1) {
-        port_pte_store(&e[first], 0);
-    } else {
-        port_pte_fill(&e[first], 0, 0, end - first);
-    }
+    port_pte_fill(&e[first], 0, 0, end - first);
     clean(pt, &e[first], end - first);
     pt_gather_add(g, base + ((uint64_t)first << hgt_shift(f, h)),
                   base + ((uint64_t)end << hgt_shift(f, h)) - 1, hgt_level(h), false);
@@ -132,12 +128,20 @@ static FMT_INLINE int remove(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
     return clear_range(f, pt, ia, last, tables, g);
 }
 
+static PT_ONCE int remove_any(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g,
+                              bool tables)
+{
+    PT_SWITCH(pt->cfg.format, -EINVAL, remove, pt, ia, len, g, tables)
+}
+
 int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-    PT_SWITCH(pt->cfg.format, -EINVAL, remove, pt, ia, len, g, false)
+    PT_QUICK(pt->cfg.format, 0, remove_quick, pt, ia, len, g)
+    return remove_any(pt, ia, len, g, false);
 }
 
 int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-    PT_SWITCH(pt->cfg.format, -EINVAL, remove, pt, ia, len, g, true)
+    PT_QUICK(pt->cfg.format, 0, remove_quick, pt, ia, len, g)
+    return remove_any(pt, ia, len, g, true);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Refresh: other output addresses in place, where one store may exchange a leaf. */
+#include "port_quick.h"
 #include "run.h"
 #include "tenon/pt_more.h"
 
@@ -33,39 +34,20 @@ static FMT_INLINE int replace_check(const struct pt_fmt *f, const struct pt *pt,
     return ret;
 }
 
-/* What hardware sets in it meanwhile is kept. */
-static FMT_INLINE void exchange(const struct pt_fmt *f, const struct pt *pt, uint64_t *e,
-                                uint64_t v, uint64_t oa)
-{
-    uint64_t at = ent_of_oa(f, pt, oa);
-
-    while (!port_pte_cas(e, &v, (v & ~oa_bits(f, pt)) | at)) {
-    }
-}
-
 static FMT_INLINE int replace(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t oa,
                               uint64_t len, struct pt_gather *g)
 {
     uint64_t last = ia + (len - 1), pos = ia;
     struct pt_run r;
-    struct pt_walk w;
-    int ret;
+    int ret = replace_check(f, pt, ia, oa, len);
 
-    /* The commonest: one page that is one leaf. */
-    if (f->swap_oa && len == hgt_size(f, 0) && range_check(f, pt, ia, len) == 0 &&
-        (oa & (len - 1)) == 0 && oa >> pt->cfg.oa_bits == 0) {
-        walk(f, pt, ia, &w);
-        if (ent_present(f, w.v) && w.h == 0 && ent_span(f, 0, w.v) == 0) {
-            exchange(f, pt, w.e, w.v, oa);
-            clean(pt, w.e, 1);
-            pt_gather_add(g, ia, last, hgt_level(0), false);
-            return 0;
-        }
-    }
-    ret = replace_check(f, pt, ia, oa, len);
     while (ret == 0 && next_run(f, pt, &pos, last, &r)) {
         for (unsigned i = 0; i < r.n; i++) {
-            exchange(f, pt, &r.e[i], port_pte_load(&r.e[i]), oa + (run_at(f, &r, i) - ia));
+            uint64_t v = port_pte_load(&r.e[i]), at = run_at(f, &r, i), n;
+
+            do {
+                n = (v & ~oa_bits(f, pt)) | ent_of_oa(f, pt, oa + (at - ia));
+            } while (!port_pte_cas(&r.e[i], &v, n));
         }
         clean(pt, r.e, r.n);
         pt_gather_add(g, r.ia, pos - 1, hgt_level(r.h), false);
@@ -80,5 +62,6 @@ int pt_replace_check(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len
 
 int pt_replace(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, struct pt_gather *g)
 {
-    PT_SWITCH(pt->cfg.format, -EINVAL, replace, pt, ia, oa, len, g)
+    PT_QUICK(pt->cfg.format, 0, replace_quick, pt, ia, oa, len, g)
+    PT_SHARED(pt->cfg.format, -EINVAL, replace, pt, ia, oa, len, g)
 }

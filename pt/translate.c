@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Where an address goes, and nothing else: the shortest walk. */
-#include "engine.h"
+#include "port_quick.h"
 
 static FMT_INLINE uint64_t translate(const struct pt_fmt *f, const struct pt *pt, uint64_t ia)
 {
@@ -18,7 +18,15 @@ static FMT_INLINE uint64_t translate(const struct pt_fmt *f, const struct pt *pt
     return (ent_oa(f, pt, w.v) & ~inside) | (ia & inside);
 }
 
+static PT_ONCE uint64_t translate_any(const struct pt *pt, uint64_t ia){
+    PT_SWITCH(pt->cfg.format, PT_NO_OA, translate, pt, ia)
+}
+
 uint64_t pt_translate(const struct pt *pt, uint64_t ia)
 {
-    PT_SWITCH(pt->cfg.format, PT_NO_OA, translate, pt, ia)
+    uint64_t oa;
+
+    (void)oa;
+    PT_QUICK(pt->cfg.format, oa, translate_quick, pt, ia, &oa)
+    return translate_any(pt, ia);
 }

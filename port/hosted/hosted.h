@@ -14,7 +14,8 @@
  * touched), mapped before main(). Only these addresses have a port_va(); another one aborts. */
 #define HOSTED_BASE ((uint64_t)0x40000000)
 #define HOSTED_SIZE ((uint64_t)8 << 30)
-void *hosted_arena(void); /* the host address of HOSTED_BASE */
+#define HOSTED_ROOM ((uint64_t)16 << 30) /* addresses kept free around it: from 0 to here */
+void *hosted_arena(void);                /* the host address of HOSTED_BASE */
 /* From now on children made by fork see the same memory (tables that another process walks). Before
  * anything is allocated: what is there is lost. 0 or a negative errno. */
 int hosted_arena_share(void);

@@ -13,25 +13,26 @@
 #include "port_pte.h"
 #include "tenon/port.h"
 
-unsigned char *hosted_arena_va;
+uint64_t hosted_bias;
 const struct hosted_hook *hosted_hook_now;
 static bool quiet;
 
 __attribute__((constructor)) static void arena_map(void)
 {
-    void *p = mmap(NULL, HOSTED_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    unsigned char *room = mmap(NULL, HOSTED_ROOM, PROT_NONE, flags, -1, 0);
 
-    if (p == MAP_FAILED) {
+    if (room == MAP_FAILED || mmap(room + HOSTED_BASE, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+                                   flags | MAP_FIXED, -1, 0) == MAP_FAILED) {
         perror("hosted arena");
         abort();
     }
-    hosted_arena_va = p;
+    hosted_bias = (uint64_t)room;
 }
 
 int hosted_arena_share(void)
 {
-    void *p = mmap(hosted_arena_va, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+    void *p = mmap(hosted_arena(), HOSTED_SIZE, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     return p == MAP_FAILED ? -errno : 0;
@@ -39,7 +40,7 @@ int hosted_arena_share(void)
 
 void *hosted_arena(void)
 {
-    return hosted_arena_va;
+    return (void *)(hosted_bias + HOSTED_BASE);
 }
 
 void hosted_no_memory(uint64_t pa)
@@ -50,12 +51,15 @@ void hosted_no_memory(uint64_t pa)
 
 void *port_va(uint64_t pa)
 {
-    return port_table(pa);
+    if (__builtin_expect(pa - HOSTED_BASE >= HOSTED_SIZE, 0)) {
+        hosted_no_memory(pa);
+    }
+    return (void *)(hosted_bias + pa);
 }
 
 uint64_t port_pa(const void *va)
 {
-    uint64_t off = (uint64_t)((const unsigned char *)va - hosted_arena_va);
+    uint64_t off = (uint64_t)va - (hosted_bias + HOSTED_BASE);
 
     if (__builtin_expect(off >= HOSTED_SIZE, 0)) {
         fprintf(stderr, "port_pa: %p is outside the arena\n", va);
@@ -69,7 +73,7 @@ void hosted_set_hook(const struct hosted_hook *h)
     __atomic_store_n(&hosted_hook_now, h, __ATOMIC_RELEASE);
 }
 
-void port_publish(void)
+void(port_publish)(void)
 {
     const struct hosted_hook *h = HOSTED_HOOK;
 

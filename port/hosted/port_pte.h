@@ -28,7 +28,7 @@
 #include "hosted.h"
 #include "tenon/port.h"
 
-extern unsigned char *hosted_arena_va;
+extern uint64_t hosted_bias; /* what turns an address of the arena into a pointer */
 _Noreturn void hosted_no_memory(uint64_t pa);
 extern const struct hosted_hook *hosted_hook_now;
 void hosted_pte_store(uint64_t *e, uint64_t v);
@@ -41,12 +41,20 @@ unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t s
 #define HOSTED_HOOK   (HOSTED_HOOKED ? __atomic_load_n(&hosted_hook_now, __ATOMIC_ACQUIRE) : 0)
 #define HOSTED_HOOKED __builtin_expect(__atomic_load_n(&hosted_hook_now, __ATOMIC_RELAXED) != 0, 0)
 
+/* Around the arena addresses are kept free, so that one mask says what is surely none of it. */
+#define PORT_NO_TABLE (~(HOSTED_ROOM - 1))
+
+PORT_INLINE uint64_t *port_entry(uint64_t pa, uint64_t index)
+{
+    return (uint64_t *)(pa + (hosted_bias + index * sizeof(uint64_t)));
+}
+
 PORT_INLINE uint64_t *port_table(uint64_t pa)
 {
-    if (__builtin_expect(pa - HOSTED_BASE >= HOSTED_SIZE, 0)) {
+    if (__builtin_expect((pa & PORT_NO_TABLE) != 0, 0)) {
         hosted_no_memory(pa);
     }
-    return (uint64_t *)(void *)(hosted_arena_va + (pa - HOSTED_BASE));
+    return port_entry(pa, 0);
 }
 
 /* Acquire stands for the address dependency from a table entry to the table's contents. */
@@ -54,6 +62,18 @@ PORT_INLINE uint64_t port_pte_load(const uint64_t *e)
 {
     return __atomic_load_n(e, __ATOMIC_ACQUIRE);
 }
+
+/* port_publish(), inline. */
+PORT_INLINE void hosted_publish(void)
+{
+#if !HOSTED_TSAN
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+    if (HOSTED_HOOKED) {
+        port_publish();
+    }
+}
+#define port_publish() hosted_publish()
 
 PORT_INLINE void port_pte_store(uint64_t *e, uint64_t v)
 {

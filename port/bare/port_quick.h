@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Ways of their own for the commonest calls: yes. A table's address is its pointer. */
+#ifndef PORT_QUICK_H
+#define PORT_QUICK_H
+
+#include "port_pte.h"
+
+#define PORT_NO_TABLE ((uint64_t)0)
+
+PORT_INLINE uint64_t *port_entry(uint64_t pa, uint64_t index)
+{
+    return (uint64_t *)pa + index;
+}
+
+#include "pt/quick.h"
+
+#endif
