@@ -125,7 +125,7 @@ static FMT_INLINE bool remove_leaf_quick(const struct pt_fmt *f, struct pt *pt, 
 {
     uint64_t *e, v;
 
-    if ((ia & (hgt_size(f, h) - 1)) != 0 || ia > pt->ia_max || !quick_walk(f, pt, ia, h, &e)) {
+    if ((ia & (hgt_size(f, h) - 1)) != 0 || !quick_walk(f, pt, ia, h, &e)) {
         return false;
     }
     v = port_pte_load(e);

@@ -93,6 +93,61 @@ static void map_by_cursor(void **state)
     each(cursors);
 }
 
+/* --- one leaf in tables that are there: the short ways refuse what the long ones do --- */
+
+static uint8_t level_at(const struct tp *t, uint64_t ia)
+{
+    struct pt_leaf leaf;
+
+    assert_int_equal(pt_lookup(&t->pt, ia, &leaf), 0);
+    assert_true(leaf.present);
+    return (uint8_t)leaf.level;
+}
+
+static void single(struct tp *t, struct pt_gather *g)
+{
+    uint64_t p = t->page, b = t->block, beyond = (uint64_t)1 << t->pt.cfg.oa_bits;
+    const bool exec = t->pt.cfg.live.exec_4k;
+    const uint8_t leaf_h = t->pt.leaf_h;
+    struct tp_snap snap;
+
+    map(t, 0, b, p, RW, 0);
+    map(t, b, b, b, RW, 0);
+    tp_snap(t, &snap);
+    assert_int_equal(pt_map(&t->pt, 0, b, p, RW | t->user, 0, &t->pool), -EEXIST);
+    assert_int_equal(pt_map(&t->pt, b, b, b, RW | t->user, 0, &t->pool), -EEXIST);
+    assert_int_equal(pt_map(&t->pt, p, beyond, p, RW | t->user, 0, &t->pool), -ERANGE);
+    assert_int_equal(pt_map(&t->pt, 2 * b, beyond, b, RW | t->user, 0, &t->pool), -ERANGE);
+    assert_int_equal(pt_map(&t->pt, p, p / 2, p, RW | t->user, 0, &t->pool), -EINVAL);
+    assert_int_equal(pt_map(&t->pt, p, 0, p, PT_WRITE | PT_EXEC | 1u << 8, 0, &t->pool), -EINVAL);
+    assert_int_equal(pt_break(&t->pt, b, p, g), -EINVAL);
+    assert_int_equal(pt_translate(&t->pt, p), PT_NO_OA);
+    tp_assert_same(t, &snap);
+    assert_true(pt_gather_empty(g));
+
+    map(t, p, 0, p, RW | PT_TRACK, 0);
+    tp_audit(t);
+    t->pt.cfg.live.exec_4k = true;
+    if (pt_map(&t->pt, 2 * b, 0, b, PT_READ | PT_EXEC | t->user, 0, &t->pool) == 0) {
+        assert_int_equal(level_at(t, 2 * b), 3);
+        assert_int_equal(pt_unmap(&t->pt, 2 * b, b, g), 0);
+    }
+    t->pt.cfg.live.exec_4k = exec;
+    t->pt.leaf_h = 0; /* a walker that takes only pages */
+    assert_int_equal(pt_map(&t->pt, 3 * b, 0, b, RW | t->user, 0, &t->pool), 0);
+    assert_int_equal(level_at(t, 3 * b), 3);
+    assert_int_equal(pt_unmap(&t->pt, 3 * b, b, g), 0);
+    t->pt.leaf_h = leaf_h;
+    tp_done(t, g);
+    tp_audit(t);
+}
+
+static void singles(void **state)
+{
+    (void)state;
+    each(single);
+}
+
 /* --- refresh --- */
 
 /* "Hardware" makes the page dirty just before the exchange. */
@@ -436,10 +491,15 @@ static void parallel_mappers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(map_lists),  cmocka_unit_test(map_by_cursor),
-        cmocka_unit_test(replaces),   cmocka_unit_test(tracks),
-        cmocka_unit_test(joins),      cmocka_unit_test(grows),
-        cmocka_unit_test(lost_links), cmocka_unit_test(parallel_mappers),
+        cmocka_unit_test(map_lists),
+        cmocka_unit_test(map_by_cursor),
+        cmocka_unit_test(singles),
+        cmocka_unit_test(replaces),
+        cmocka_unit_test(tracks),
+        cmocka_unit_test(joins),
+        cmocka_unit_test(grows),
+        cmocka_unit_test(lost_links),
+        cmocka_unit_test(parallel_mappers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,13 @@ uint64_t port_pa(const void *va);
  *   unsigned port_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value);
  *     The index of the first one with (e & mask) == value; n if there is none.
  *
+ * And, for ports whose "port_quick.h" wants pt/quick.h (the others say "no" there):
+ *
+ *   PORT_NO_TABLE
+ *     Address bits that no table has, 0 if all may be set: what is checked before port_entry().
+ *   uint64_t *port_entry(uint64_t pa, uint64_t index);
+ *     port_table(pa) + index, for a `pa` that has none of them.
+ *
  * Which formats the engine is built for is the port's choice too: "port_formats.h".
  */
 

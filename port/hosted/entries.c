@@ -203,15 +203,28 @@ static uint64_t or_scalar(const uint64_t *e, unsigned n)
     return a | b;
 }
 
-/* Does none of four differ in the bits `mask`? */
-static bool same4(const uint64_t *e, uint64_t first, uint64_t step, uint64_t mask)
+static unsigned same_scalar(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
+                            uint64_t mask)
 {
-    uint64_t a = __atomic_load_n(&e[0], __ATOMIC_RELAXED) ^ first;
-    uint64_t b = __atomic_load_n(&e[1], __ATOMIC_RELAXED) ^ (first + step);
+    const uint64_t step4 = 4 * step;
+    uint64_t b = first + step, c = b + step, d = c + step;
+    unsigned i = 0;
 
-    a |= __atomic_load_n(&e[2], __ATOMIC_RELAXED) ^ (first + 2 * step);
-    b |= __atomic_load_n(&e[3], __ATOMIC_RELAXED) ^ (first + 3 * step);
-    return ((a | b) & mask) == 0;
+    for (; i + 4 <= n; i += 4, e += 4) {
+        uint64_t x = (__atomic_load_n(&e[0], __ATOMIC_RELAXED) ^ first) |
+                     (__atomic_load_n(&e[1], __ATOMIC_RELAXED) ^ b);
+        uint64_t y = (__atomic_load_n(&e[2], __ATOMIC_RELAXED) ^ c) |
+                     (__atomic_load_n(&e[3], __ATOMIC_RELAXED) ^ d);
+
+        if (((x | y) & mask) != 0) {
+            break;
+        }
+        first += step4, b += step4, c += step4, d += step4;
+    }
+    for (; i < n && ((__atomic_load_n(e, __ATOMIC_RELAXED) ^ first) & mask) == 0; i++, e++) {
+        first += step;
+    }
+    return i;
 }
 
 void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
@@ -281,11 +294,5 @@ unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t s
     if (n >= 32 && vector && head_of(e) == 0) {
         i = same_vector(e, n, first, step, ~ignore);
     }
-    while (i + 4 <= n && same4(&e[i], first + i * step, step, ~ignore)) {
-        i += 4;
-    }
-    while (i < n && ((port_pte_load(&e[i]) ^ (first + i * step)) & ~ignore) == 0) {
-        i++;
-    }
-    return i;
+    return i + same_scalar(&e[i], n - i, first + i * step, step, ~ignore);
 }
