@@ -59,8 +59,6 @@ static FMT_INLINE void boundary(const struct pt_fmt *f, struct pt *pt, struct pt
                                 uint64_t in, uint64_t at, struct pt_pool *pool, struct pt_gather *g)
 {
     for (;;) {
-        uint64_t last;
-
         w->v = port_pte_load(w->e);
         while (ent_present(f, w->v) && !ent_is_leaf(f, w->h, w->v)) {
             (void)walk_step(f, pt, in, w, w->h - 1);
@@ -68,7 +66,7 @@ static FMT_INLINE void boundary(const struct pt_fmt *f, struct pt *pt, struct pt
         if (!crosses(f, w, at)) {
             return;
         }
-        last = walk_last(f, w, in);
+        uint64_t last = walk_last(f, w, in);
 
         pt_gather_add(g, last + 1 - ((uint64_t)1 << walk_shift(f, w)), last, hgt_level(w->h),
                       false);

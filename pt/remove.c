@@ -30,10 +30,9 @@ static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint
     uint64_t any = 0, base = hgt_base(f, h, pos);
     unsigned first = 0, end;
 
-    if (h == 0 && !pt->cfg.live.hw_dirty) {
-        any = port_pte_load(&e[0]) & port_pte_load(&e[n - 1]); /* no need to look between them */
-    }
     if (h == 0) {
+        /* Without tracked leaves there is no need to look between two that are there. */
+        any = pt->cfg.live.hw_dirty ? 0 : port_pte_load(&e[0]) & port_pte_load(&e[n - 1]);
         any = ent_present(f, any) ? any : port_pte_or(e, n);
     } else {
         for (end = 0; end < n; end++) {
@@ -114,12 +113,10 @@ static FMT_INLINE int remove(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
     if (!ends_ok(f, pt, ia, last, &w)) {
         return -EINVAL;
     }
-    if (w.h == 0 && ((ia ^ last) >> hgt_shift(f, 1)) == 0 && !(tables && len == hgt_size(f, 1))) {
-        (void)clear_run(f, pt, w.e, 0, ia, (unsigned)(len >> f->page_shift), g);
-        return 0;
-    }
-    if (w.h != 0 && ent_present(f, w.v) && len == hgt_size(f, w.h)) {
-        (void)clear_run(f, pt, w.e, w.h, ia, 1, g); /* one block: it begins at ia, or crossed it */
+    /* Pages of one table; or one block: it begins at ia, or crossed it. */
+    if (w.h == 0 ? ((ia ^ last) >> hgt_shift(f, 1)) == 0 && !(tables && len == hgt_size(f, 1))
+                 : ent_present(f, w.v) && len == hgt_size(f, w.h)) {
+        (void)clear_run(f, pt, w.e, w.h, ia, (unsigned)(len >> hgt_shift(f, w.h)), g);
         return 0;
     }
     if (tables && pt->cfg.live.hw_dirty) {
