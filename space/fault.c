@@ -105,7 +105,7 @@ static int fault_locked(struct space *s, uint64_t ia, uint32_t access, struct pt
             return 0; /* somebody was faster */
         }
         /* No right; or none as long as nobody has written it down. */
-        return s->log.kind == SPACE_LOG_WRITE_PROTECT && space_logged(s, ia) ? PROTECTED : -EPERM;
+        return s->log.ops != NULL && space_logged(s, ia) ? PROTECTED : -EPERM;
     }
     for (unsigned i = 0; i < SPACE_BINDINGS && b == NULL; i++) {
         if (s->binding[i].space != NULL && binding_page(&s->binding[i], ia, page)) {

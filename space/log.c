@@ -166,11 +166,17 @@ int space_log_stop(struct space *s)
     space_lock(s);
     struct space_log old = s->log;
 
-    s->log = (struct space_log){ .kind = SPACE_LOG_OFF };
+    /* Leaves get their rights back in steps. Until then writes to them are no mistakes: the log is there,
+     * and wants to know nothing. */
+    s->log.kind = old.kind > SPACE_LOG_AHEAD ? SPACE_LOG_AHEAD : SPACE_LOG_OFF;
+    s->log.bits = NULL;
     space_unlock(s);
     if (old.kind > SPACE_LOG_AHEAD) {
         retrack(s, old.ia, old.last);
     }
+    space_lock(s);
+    s->log = (struct space_log){ .kind = SPACE_LOG_OFF };
+    space_unlock(s);
     port_unlock(&s->map_lock);
     return old.kind == SPACE_LOG_OFF ? -ENOENT : 0;
 }

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PAGES = 512, SPOTS = 4 };
+enum { PAGES = 1024, SPOTS = 4 };
 #define LEN      ((uint64_t)512 << 30)
 #define BYTES    (LEN >> PAGE_SHIFT >> 3) /* of a bitmap */
 #define PER_PAGE ((uint64_t)128 * MIB)    /* that one page of it is about */
@@ -159,10 +159,46 @@ static void write_protected(void **state)
     close_world(a);
 }
 
+/* More leaves than get their rights back in one step: the last are written to in between. */
+static uint64_t late;
+
+static void in_stop(struct ts *world, struct ts_walker *w)
+{
+    (void)w;
+    if (late != 0) {
+        uint64_t ia = late;
+
+        late = 0;
+        tp_assert(space_fault(&world->tree[0].s, ia, PT_WRITE) == 0, "write-refused-by-a-stop\n");
+    }
+}
+
+static void stops_in_steps(void **state)
+{
+    (void)state;
+    struct ts_tree *a = open_world(3);
+
+    a->s.max_leaf = PAGE_SIZE;
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(
+            space_bind(&a->s, &t.gm, VIEW_GUEST, TS_GUEST * (i + 1), 0, PAGES, RW, true), 0);
+    }
+    assert_int_equal(space_log_start(&a->s, SPACE_LOG_WRITE_PROTECT, 0, LEN, bits), 0);
+    t.in_wait = in_stop;
+    late = TS_GUEST * 5 + (PAGES - 1) * 4096;
+    assert_int_equal(space_log_stop(&a->s), 0);
+    t.in_wait = NULL;
+    assert_int_equal(late, 0);
+    write_at(a, TS_GUEST * 5 + (PAGES - 1) * 4096);
+    assert_int_equal(space_log_start(&a->s, SPACE_LOG_AHEAD, 0, LEN, NULL), 0);
+    close_world(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(dirty_bits),
-                                        cmocka_unit_test(write_protected) };
+                                        cmocka_unit_test(write_protected),
+                                        cmocka_unit_test(stops_in_steps) };
 
     return cmocka_run_group_tests_name("space_sparse", tests, NULL, NULL);
 }
