@@ -286,11 +286,31 @@ static void huge(void **state)
     assert_int_equal(*(uint8_t *)port_va(at + CHUNK_SIZE), 7);
 }
 
+/* KVM's own memory for guests, where this process may have some. */
+static void guest_memfd(void **state)
+{
+    uint64_t at = TS_POOL + 10 * CHUNK_SIZE;
+    int err = hosted_guest_memfd(at, CHUNK_SIZE);
+
+    (void)state;
+    assert_int_equal(hosted_guest_memfd(at + 1, CHUNK_SIZE), -EINVAL);
+    if (err != 0) {
+        print_message("no guest_memfd that can be mapped here: %s\n", strerror(-err));
+        skip();
+    }
+    memset(port_va(at), 7, CHUNK_SIZE);
+    hosted_punch(at + 4096, 4096);
+    assert_int_equal(*(uint8_t *)port_va(at + 4095), 7);
+    assert_int_equal(*(uint8_t *)port_va(at + 4096), 0);
+    assert_int_equal(*(uint8_t *)port_va(at + 8192), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(policies), cmocka_unit_test(lazy),  cmocka_unit_test(no_memory),
-        cmocka_unit_test(together), cmocka_unit_test(memfd), cmocka_unit_test(huge),
+        cmocka_unit_test(policies),    cmocka_unit_test(lazy),  cmocka_unit_test(no_memory),
+        cmocka_unit_test(together),    cmocka_unit_test(memfd), cmocka_unit_test(huge),
+        cmocka_unit_test(guest_memfd),
     };
 
     return cmocka_run_group_tests_name("mem_discard", tests, NULL, NULL);

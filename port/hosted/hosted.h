@@ -27,6 +27,9 @@ int hosted_arena_share(void);
  * punch (fallocate): they read as zero. hosted_memfd_bytes: what the region at pa takes now.
  */
 int hosted_memfd(uint64_t pa, uint64_t len, unsigned frame_shift);
+/* The same on a guest_memfd of KVM's, with 4K frames. -EOPNOTSUPP: no /dev/kvm that one may open, or its
+ * guest_memfd cannot be mapped (Linux before 6.18). hosted_memfd_bytes() says nothing of it. */
+int hosted_guest_memfd(uint64_t pa, uint64_t len);
 void hosted_punch(uint64_t pa, uint64_t len);
 uint64_t hosted_memfd_bytes(uint64_t pa);
 
