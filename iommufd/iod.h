@@ -159,6 +159,7 @@ int pages_rw(struct pages *p, uint64_t start, void *buf, uint64_t len, bool writ
 /* Moves what is charged from one process to another (IOMMU_IOAS_CHANGE_PROCESS). */
 int account_charge(enum account mode, struct mm *mm, uid_t uid, uint64_t pages);
 void account_release(enum account mode, struct mm *mm, uid_t uid, uint64_t pages);
+#define DMABUFS_IDLE 64u /* so many that no mapping uses are kept; then the oldest is forgotten */
 struct dmabuf *dmabuf_new(uint64_t size);
 struct dmabuf *dmabuf_find(int fd); /* NULL: it is no such descriptor */
 void dmabuf_put(struct dmabuf *b);

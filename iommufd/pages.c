@@ -370,11 +370,29 @@ int pages_rw(struct pages *p, uint64_t start, void *buf, uint64_t len, bool writ
 
 static struct dmabuf *dmabufs;
 
+/* Nobody tells the server that a client closed its copy: of the buffers in no mapping, the oldest goes. */
+static void trim_idle(void)
+{
+    struct dmabuf *oldest = NULL;
+    unsigned idle = 0;
+
+    for (struct dmabuf *b = dmabufs; b != NULL; b = b->next) { /* newest first */
+        if (b->refs == 1) {
+            oldest = b;
+            idle++;
+        }
+    }
+    if (idle >= DMABUFS_IDLE) {
+        dmabuf_put(oldest);
+    }
+}
+
 struct dmabuf *dmabuf_new(uint64_t size)
 {
     struct dmabuf *b = calloc(1, sizeof(*b));
     struct stat st;
 
+    trim_idle();
     if (b == NULL) {
         return NULL;
     }
@@ -421,6 +439,7 @@ void dmabuf_put(struct dmabuf *b)
         at = &(*at)->next;
     }
     *at = b->next;
+    phys_drop_fd(b->dev, b->ino);
     close(b->fd);
     free(b);
 }

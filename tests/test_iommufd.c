@@ -558,12 +558,32 @@ static void ragged(void **state)
     munmap(p, SPAN);
 }
 
+/* A client that makes buffers without end costs the server a bounded number of descriptors. */
+static void idle_buffers(void **state)
+{
+    struct dmabuf *b = dmabuf_new(PG);
+    int copy = dup(b->fd), next;
+
+    (void)state;
+    for (unsigned i = 0; i < 4 * DMABUFS_IDLE; i++) {
+        b = dmabuf_new(PG);
+        assert_non_null(b);
+    }
+    next = dup(copy); /* the lowest number that is free */
+    close(next);
+    assert_true(next - copy <= 2 * (int)DMABUFS_IDLE);
+    assert_ptr_equal(dmabuf_find(b->fd), b);
+    assert_null(dmabuf_find(copy)); /* the oldest was forgotten, not taken for another */
+    close(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),  cmocka_unit_test(at_the_edge), cmocka_unit_test(refusals),
-        cmocka_unit_test(pins),   cmocka_unit_test(limit),       cmocka_unit_test(lives),
-        cmocka_unit_test(faults), cmocka_unit_test(story),       cmocka_unit_test(ragged),
+        cmocka_unit_test(sizes),        cmocka_unit_test(at_the_edge), cmocka_unit_test(refusals),
+        cmocka_unit_test(pins),         cmocka_unit_test(limit),       cmocka_unit_test(lives),
+        cmocka_unit_test(faults),       cmocka_unit_test(story),       cmocka_unit_test(ragged),
+        cmocka_unit_test(idle_buffers),
     };
 
     return cmocka_run_group_tests(tests, lib_setup, NULL);
