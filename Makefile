@@ -268,11 +268,12 @@ iommufd_fuzz_src := $(filter-out hw/%,$(core_src)) $(model_src) $(iommufd_lib) \
 $(B)/iommufd/fuzz $(B)/iommufd/fuzz_nvme: $(B)/iommufd/%: tests/iommufd/%.c $(iommufd_fuzz_src) $(call files,iommufd/*.h)
 	$(say) CLANG $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(hosted_prog) -O1 -fsanitize=fuzzer$(comma)address$(comma)undefined \
-	    -fno-sanitize-recover=all $< $(iommufd_fuzz_src) -o $@
+	$(Q)$(CLANG) $(hosted_prog) $(FUZZ_FLAGS) $< $(iommufd_fuzz_src) -o $@
 
-# RUNS=10000000 for a long one; what it learns stays in build/iommufd/corpus.
+# RUNS=10000000 for a long one; what it learns stays in build/iommufd/corpus. Ten times as fast, but blind to what
+# only the sanitizers see: FUZZ_FLAGS='-O2 -fsanitize=fuzzer' (after rm build/iommufd/fuzz*).
 RUNS := 200000
+FUZZ_FLAGS := -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 fuzz-iommufd: $(B)/iommufd/fuzz $(B)/iommufd/fuzz_nvme
 	$(Q)mkdir -p $(B)/iommufd/corpus $(B)/iommufd/corpus-nvme
 	$(Q)$(B)/iommufd/fuzz -runs=$(RUNS) -max_len=600 -print_final_stats=1 $(B)/iommufd/corpus
