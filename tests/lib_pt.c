@@ -641,3 +641,24 @@ bool tp_gathered(const struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t 
     }
     return false;
 }
+
+void tp_each(unsigned step, void (*test)(struct tp *t, struct pt_gather *g))
+{
+    for (unsigned c = 0; c < tp_conf_count; c += step) {
+        struct pt_gather g;
+        struct tp t;
+
+        pt_gather_init(&g);
+        tp_open(&t, &tp_confs[c].cfg);
+        tp_pool(&t, 24);
+        test(&t, &g);
+        tp_done(&t, &g);
+        tp_close(&t);
+    }
+}
+
+void tp_put(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap)
+{
+    assert_int_equal(pt_map(&t->pt, ia, oa, len, prot | t->user, cap, &t->pool), 0);
+    tp_map_add(&t->map, ia, ia + len - 1, oa, tp_reported(t, prot | t->user));
+}

@@ -69,6 +69,10 @@ void tp_open(struct tp *t, const struct pt_config *cfg);
 void tp_close(struct tp *t);
 /* The pool has exactly n pages. */
 void tp_pool(struct tp *t, uint32_t n);
+/* A test on every step-th configuration, with an empty tree and a pool of 24. */
+void tp_each(unsigned step, void (*test)(struct tp *t, struct pt_gather *g));
+/* pt_map(), which must do it, and the oracle knows. */
+void tp_put(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap);
 /* Exchanges the tree's pool for another, which then has to be exchanged back. */
 void tp_swap_pool(struct tp *t, struct pt_pool *other);
 /* The invalidation of g is over: frees what it holds. */

@@ -9,28 +9,6 @@
 
 #include <stdlib.h>
 
-/* A test on every configuration, with an empty tree and a pool of 24. */
-static void each(void (*test)(struct tp *t, struct pt_gather *g))
-{
-    for (unsigned c = 0; c < tp_conf_count; c += TP_CONF_STEP) {
-        struct pt_gather g;
-        struct tp t;
-
-        pt_gather_init(&g);
-        tp_open(&t, &tp_confs[c].cfg);
-        tp_pool(&t, 24);
-        test(&t, &g);
-        tp_done(&t, &g);
-        tp_close(&t);
-    }
-}
-
-static void map(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap)
-{
-    assert_int_equal(pt_map(&t->pt, ia, oa, len, prot | t->user, cap, &t->pool), 0);
-    tp_map_add(&t->map, ia, ia + len - 1, oa, tp_reported(t, prot | t->user));
-}
-
 static void unmap(struct tp *t, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
     tp_done(t, g);
@@ -101,7 +79,7 @@ static void inside_leaf(struct tp *t, struct pt_gather *g)
             if (size == tp_top(t) / 2 && i > 1) {
                 continue;
             }
-            map(t, size, size, size, prot[i], size);
+            tp_put(t, size, size, size, prot[i], size);
             assert_int_equal(tp_count(&t->pt).leaves[h < 3 ? 3 - h : 0], 1);
             part_refused(t, ia, p, g);
             assert_int_equal(pt_cut(&t->pt, ia, p, &t->pool, g), 0);
@@ -120,7 +98,7 @@ static void inside_leaf(struct tp *t, struct pt_gather *g)
 static void page_inside_leaf(void **state)
 {
     (void)state;
-    each(inside_leaf);
+    tp_each(TP_CONF_STEP, inside_leaf);
 }
 
 /* Leaves of several entries: none for a walker that was not promised to be fine with them; else no
@@ -129,7 +107,7 @@ static void inside_set(struct tp *t, struct pt_gather *g)
 {
     uint64_t p = t->page, b = t->block, len = b, at = 0, shift, ia;
 
-    map(t, b, b, len, RW, p);
+    tp_put(t, b, b, len, RW, p);
     assert_true((pt_join(&t->pt, b, len, 0, g) != 0) == t->pt.cfg.live.contig);
     tp_audit(t);
     if (!t->pt.cfg.live.contig) {
@@ -160,7 +138,7 @@ static void inside_set(struct tp *t, struct pt_gather *g)
 static void page_inside_set(void **state)
 {
     (void)state;
-    each(inside_set);
+    tp_each(TP_CONF_STEP, inside_set);
 }
 
 /* The same for what pt_map makes itself, and a set that its cap or leaf_max forbids. */
@@ -169,14 +147,14 @@ static void map_sets(struct tp *t, struct pt_gather *g)
     uint64_t p = t->page, b = t->block;
     unsigned max = t->pt.cfg.live.leaf_max;
 
-    map(t, 0, 0, b, RW, p);
+    tp_put(t, 0, 0, b, RW, p);
     for (uint64_t ia = 0; ia < b; ia += p) {
         single(t, ia);
     }
     if (tp_top(t) < 17 * b) {
         return;
     }
-    map(t, 4 * b, 4 * b, 4 * b, RW, 0);
+    tp_put(t, 4 * b, 4 * b, 4 * b, RW, 0);
     for (uint64_t ia = 4 * b; ia < 8 * b; ia += b) {
         unsigned shift = tp_leaf_shift(t, ia);
 
@@ -184,13 +162,13 @@ static void map_sets(struct tp *t, struct pt_gather *g)
         assert_true(max == 0 || shift <= max);
     }
     /* Many pages at once, and many blocks joined afterwards. */
-    map(t, 16 * b, 16 * b, b / 2, RW, 0);
+    tp_put(t, 16 * b, 16 * b, b / 2, RW, 0);
     for (uint64_t ia = 16 * b; ia < 16 * b + b / 2; ia += p) {
         assert_true((uint64_t)1 << tp_leaf_shift(t, ia) == p || t->pt.cfg.live.contig);
     }
     tp_audit(t);
     if (tp_top(t) >= 64 * b && 64 * b >> t->pt.cfg.oa_bits == 0 && t->pt.leaf_h > 0) {
-        map(t, 32 * b, 32 * b, 32 * b, RW, b);
+        tp_put(t, 32 * b, 32 * b, 32 * b, RW, b);
         assert_true(pt_join(&t->pt, 32 * b, 32 * b, 0, g) >= 0);
         assert_true(max == 0 || tp_leaf_shift(t, 32 * b) <= max);
         tp_audit(t);
@@ -200,7 +178,7 @@ static void map_sets(struct tp *t, struct pt_gather *g)
 static void sets_as_asked(void **state)
 {
     (void)state;
-    each(map_sets);
+    tp_each(TP_CONF_STEP, map_sets);
 }
 
 int main(void)

@@ -5,28 +5,6 @@
 #include <pthread.h>
 #include <string.h>
 
-/* A test on every configuration, with an empty tree and a pool of 24. */
-static void each(void (*test)(struct tp *t, struct pt_gather *g))
-{
-    for (unsigned c = 0; c < tp_conf_count; c++) {
-        struct pt_gather g;
-        struct tp t;
-
-        pt_gather_init(&g);
-        tp_open(&t, &tp_confs[c].cfg);
-        tp_pool(&t, 24);
-        test(&t, &g);
-        tp_done(&t, &g);
-        tp_close(&t);
-    }
-}
-
-static void map(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap)
-{
-    assert_int_equal(pt_map(&t->pt, ia, oa, len, prot | t->user, cap, &t->pool), 0);
-    tp_map_add(&t->map, ia, ia + len - 1, oa, tp_reported(t, prot | t->user));
-}
-
 static bool is_arm(const struct tp *t)
 {
     return t->pt.cfg.format <= PT_ARM_S2_64K;
@@ -66,7 +44,7 @@ static void lists(struct tp *t, struct pt_gather *g)
 static void map_lists(void **state)
 {
     (void)state;
-    each(lists);
+    tp_each(1, lists);
 }
 
 static void cursors(struct tp *t, struct pt_gather *g)
@@ -90,7 +68,7 @@ static void cursors(struct tp *t, struct pt_gather *g)
 static void map_by_cursor(void **state)
 {
     (void)state;
-    each(cursors);
+    tp_each(1, cursors);
 }
 
 /* --- one leaf in tables that are there: the short ways refuse what the long ones do --- */
@@ -111,8 +89,8 @@ static void single(struct tp *t, struct pt_gather *g)
     const uint8_t leaf_h = t->pt.leaf_h;
     struct tp_snap snap;
 
-    map(t, 0, b, p, RW, 0);
-    map(t, b, b, b, RW, 0);
+    tp_put(t, 0, b, p, RW, 0);
+    tp_put(t, b, b, b, RW, 0);
     tp_snap(t, &snap);
     assert_int_equal(pt_map(&t->pt, 0, b, p, RW | t->user, 0, &t->pool), -EEXIST);
     assert_int_equal(pt_map(&t->pt, b, b, b, RW | t->user, 0, &t->pool), -EEXIST);
@@ -125,7 +103,7 @@ static void single(struct tp *t, struct pt_gather *g)
     tp_assert_same(t, &snap);
     assert_true(pt_gather_empty(g));
 
-    map(t, p, 0, p, RW | PT_TRACK, 0);
+    tp_put(t, p, 0, p, RW | PT_TRACK, 0);
     tp_audit(t);
     t->pt.cfg.live.exec_4k = true;
     if (pt_map(&t->pt, 2 * b, 0, b, PT_READ | PT_EXEC | t->user, 0, &t->pool) == 0) {
@@ -145,7 +123,7 @@ static void single(struct tp *t, struct pt_gather *g)
 static void singles(void **state)
 {
     (void)state;
-    each(single);
+    tp_each(1, single);
 }
 
 /* --- refresh --- */
@@ -169,7 +147,7 @@ static void refresh_written(struct tp *t, struct pt_gather *g)
     const struct hosted_hook hook = { .ctx = t, .before = write_page };
     uint64_t p = t->page, b = t->block;
 
-    map(t, 3 * b, 0, p, RW | PT_TRACK, 0);
+    tp_put(t, 3 * b, 0, p, RW | PT_TRACK, 0);
     hosted_set_hook(&hook);
     assert_int_equal(pt_replace(&t->pt, 3 * b, 4 * b, p, g), 0);
     hosted_set_hook(NULL);
@@ -185,8 +163,8 @@ static void refresh(struct tp *t, struct pt_gather *g)
     uint64_t p = t->page, b = t->block;
     struct tp_snap snap;
 
-    map(t, 0, 0, 2 * b, RW, b);
-    map(t, 2 * b, 2 * b, p, RW, 0);
+    tp_put(t, 0, 0, 2 * b, RW, b);
+    tp_put(t, 2 * b, 2 * b, p, RW, 0);
     tp_snap(t, &snap);
     if (is_arm(t)) {
         assert_int_equal(pt_replace_check(&t->pt, 0, 4 * b, b), -EOPNOTSUPP);
@@ -213,7 +191,7 @@ static void refresh(struct tp *t, struct pt_gather *g)
 static void replaces(void **state)
 {
     (void)state;
-    each(refresh);
+    tp_each(1, refresh);
 }
 
 /* --- tracking --- */
@@ -223,8 +201,8 @@ static void track(struct tp *t, struct pt_gather *g)
     uint64_t p = t->page, b = t->block, bits[1] = { 0 };
     uint32_t ro = tp_reported(t, PT_READ | t->user), rw = tp_reported(t, RW | t->user);
 
-    map(t, 0, 0, b, RW, p);
-    map(t, b, b, b, PT_READ, 0);
+    tp_put(t, 0, 0, b, RW, p);
+    tp_put(t, b, b, b, PT_READ, 0);
     assert_int_equal(pt_track(&t->pt, 0, 2 * b, true, g), 0);
     assert_true(tp_covered(g, 0, b - 1));
     tp_map_prot(&t->map, 0, b - 1, ~0u, (rw & ~(uint32_t)PT_DIRTY) | PT_TRACK);
@@ -253,7 +231,7 @@ static void track(struct tp *t, struct pt_gather *g)
 static void tracks(void **state)
 {
     (void)state;
-    each(track);
+    tp_each(1, track);
 }
 
 /* --- leaves of several entries --- */
@@ -264,7 +242,7 @@ static void spans(struct tp *t, struct pt_gather *g)
     struct pt_counts before, after;
     int made;
 
-    map(t, 0, 0, b, RW, p);
+    tp_put(t, 0, 0, b, RW, p);
     before = tp_count(&t->pt);
     made = pt_join(&t->pt, 0, b, 0, g);
     after = tp_count(&t->pt);
@@ -295,7 +273,7 @@ static void spans(struct tp *t, struct pt_gather *g)
     assert_int_equal(pt_break(&t->pt, p, p, g), 0);
     tp_map_del(&t->map, p, 2 * p - 1);
     tp_audit(t);
-    map(t, p, p, p, RW, 0);
+    tp_put(t, p, p, p, RW, 0);
     assert_true(pt_join(&t->pt, 0, b, 0, g) > 0);
     assert_int_equal(tp_count(&t->pt).leaves[3], after.leaves[3]);
     tp_audit(t);
@@ -310,7 +288,7 @@ static void spans(struct tp *t, struct pt_gather *g)
 static void joins(void **state)
 {
     (void)state;
-    each(spans);
+    tp_each(1, spans);
 }
 
 /* --- growing --- */
@@ -332,7 +310,7 @@ static void grows(void **state)
     pt_gather_init(&g);
     tp_open(&t, &cfg);
     tp_pool(&t, 8);
-    map(&t, 0, GIB, GIB, RW, 0);
+    tp_put(&t, 0, GIB, GIB, RW, 0);
     assert_int_equal(pt_lookup(&t.pt, far, &leaf), 0);
     assert_false(leaf.present);
     tp_snap(&t, &snap);
@@ -344,8 +322,8 @@ static void grows(void **state)
     assert_int_equal(t.pool.count, 8 - 3);
     t.walk = tp_walk_cfg(&t.pt); /* the device table entry */
     tp_audit(&t);
-    map(&t, far, 0, PAGE_SIZE, RW, 0);
-    map(&t, 4 * GIB, 4 * GIB, GIB, RW, 0); /* leaves that the small tree did not have */
+    tp_put(&t, far, 0, PAGE_SIZE, RW, 0);
+    tp_put(&t, 4 * GIB, 4 * GIB, GIB, RW, 0); /* leaves that the small tree did not have */
     assert_int_equal(tp_count(&t.pt).leaves[1], 1);
     tp_audit(&t);
     tp_done(&t, &g);
@@ -400,7 +378,7 @@ static void race(struct tp *t, struct pt_gather *g)
 static void lost_links(void **state)
 {
     (void)state;
-    each(race);
+    tp_each(1, race);
 }
 
 #define MAPPERS 3u

@@ -32,12 +32,6 @@ static void both(void (*test)(struct tp *t, struct pt_gather *g))
     }
 }
 
-static void map(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap)
-{
-    assert_int_equal(pt_map(&t->pt, ia, oa, len, prot | t->user, cap, &t->pool), 0);
-    tp_map_add(&t->map, ia, ia + len - 1, oa, tp_reported(t, prot | t->user));
-}
-
 static void leaves(const struct tp *t, uint64_t l1, uint64_t l2, uint64_t l3)
 {
     struct pt_counts n = tp_count(&t->pt);
@@ -108,7 +102,7 @@ static void cut_exact(struct tp *t, struct pt_gather *g)
 {
     uint32_t had;
 
-    map(t, 0, 0, 2 * GIB, RW | PT_EXEC, 0);
+    tp_put(t, 0, 0, 2 * GIB, RW | PT_EXEC, 0);
     leaves(t, 2, 0, 0);
     /* A 4K page in the middle of a 1G leaf: two tables, one record, without a hint: a 2M leaf may be
      * cached too. */
@@ -139,13 +133,13 @@ static void cut_exact(struct tp *t, struct pt_gather *g)
     assert_int_equal(g->n, 1);
     leaves(t, 0, 510 + 510, 4 * 512);
     /* 2M-aligned ends in a 1G leaf need no 4K table. */
-    map(t, 3 * GIB, 3 * GIB, GIB, RW, 0);
+    tp_put(t, 3 * GIB, 3 * GIB, GIB, RW, 0);
     had = t->pool.count;
     assert_int_equal(pt_cut(&t->pt, 3 * GIB + 2 * MIB, 2 * MIB, &t->pool, g), 0);
     assert_int_equal(had - t->pool.count, 1);
     leaves(t, 0, 510 + 510 + 512, 4 * 512);
     /* The same with the ends in two leaves. */
-    map(t, 16 * GIB, 0, 2 * GIB, RW, 0);
+    tp_put(t, 16 * GIB, 0, 2 * GIB, RW, 0);
     had = t->pool.count;
     assert_int_equal(pt_cut(&t->pt, 16 * GIB + 2 * MIB, GIB, &t->pool, g), 0);
     assert_int_equal(had - t->pool.count, 2);
@@ -172,7 +166,7 @@ static void field_regressions(struct tp *t, struct pt_gather *g)
     struct pt_leaf leaf;
     struct model_xlat x;
 
-    map(t, 2 * MIB, 4 * MIB, 2 * MIB, RW | PT_DEVICE, 0);
+    tp_put(t, 2 * MIB, 4 * MIB, 2 * MIB, RW | PT_DEVICE, 0);
     assert_int_equal(pt_unmap(&t->pt, 2 * MIB + PAGE_SIZE, PAGE_SIZE, g), -EINVAL);
     assert_int_equal(pt_break(&t->pt, 2 * MIB + PAGE_SIZE, PAGE_SIZE, g), -EINVAL);
     leaves(t, 0, 1, 0);
@@ -200,9 +194,9 @@ static void field(void **state)
 
 static void break_and_unmap(struct tp *t, struct pt_gather *g)
 {
-    map(t, GIB, 0, GIB, RW, 0);
-    map(t, 2 * GIB, 0, 4 * MIB, RW, 0);
-    map(t, 2 * GIB + 4 * MIB, 0, 8 * PAGE_SIZE, RW, 0);
+    tp_put(t, GIB, 0, GIB, RW, 0);
+    tp_put(t, 2 * GIB, 0, 4 * MIB, RW, 0);
+    tp_put(t, 2 * GIB + 4 * MIB, 0, 8 * PAGE_SIZE, RW, 0);
     /* Leaves of three sizes: three records, hints kept. */
     assert_int_equal(pt_break(&t->pt, GIB, 2 * GIB, g), 0);
     assert_int_equal(g->n, 3);
@@ -219,7 +213,7 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
     assert_true(pt_gather_empty(g));
     /* What break left is filled again without a table... */
     tp_pool(t, 0);
-    map(t, 2 * GIB + 4 * MIB, 0, 2 * MIB, RW, 0); /* ...and an empty table is not replaced */
+    tp_put(t, 2 * GIB + 4 * MIB, 0, 2 * MIB, RW, 0); /* ...and an empty table is not replaced */
     assert_int_equal(tp_count(&t->pt).leaves[3], 512);
     tp_pool(t, 16);
     assert_int_equal(pt_break(&t->pt, 2 * GIB + 4 * MIB, 2 * MIB, g), 0);
@@ -246,7 +240,7 @@ static void break_and_unmap(struct tp *t, struct pt_gather *g)
 
         tp_pool(t, 16);
         for (unsigned i = 0; i < 3; i++) {
-            map(t, page[order][i] * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
+            tp_put(t, page[order][i] * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
         }
         for (unsigned i = 0; i < 3; i++) {
             uint64_t ia = page[order][i] * PAGE_SIZE;
@@ -272,7 +266,7 @@ static void break_unmap(void **state)
 
 static void merge_rules(struct tp *t, struct pt_gather *g)
 {
-    map(t, 0, 0, GIB, RW, 0);
+    tp_put(t, 0, 0, GIB, RW, 0);
     assert_int_equal(pt_cut(&t->pt, 0, PAGE_SIZE, &t->pool, g), 0);
     tp_done(t, g);
     /* Rules of the hardware: nothing, or the hint that breaking would do it. */
@@ -322,13 +316,13 @@ static void merge_refusals(struct tp *t, struct pt_gather *g)
         uint64_t ia = 2 * MIB + at[i % 3] * PAGE_SIZE, oa = 6 * MIB + at[i % 3] * PAGE_SIZE;
 
         tp_pool(t, 16);
-        map(t, 2 * MIB, 6 * MIB, 2 * MIB, RW, PAGE_SIZE);
+        tp_put(t, 2 * MIB, 6 * MIB, 2 * MIB, RW, PAGE_SIZE);
         assert_int_equal(pt_break(&t->pt, ia, PAGE_SIZE, g), 0);
         tp_map_del(&t->map, ia, ia + PAGE_SIZE - 1);
         if (i / 3 == 1) {
-            map(t, ia, oa + PAGE_SIZE, PAGE_SIZE, RW, 0); /* another address */
+            tp_put(t, ia, oa + PAGE_SIZE, PAGE_SIZE, RW, 0); /* another address */
         } else if (i / 3 == 2) {
-            map(t, ia, oa, PAGE_SIZE, PT_READ, 0); /* other rights */
+            tp_put(t, ia, oa, PAGE_SIZE, PT_READ, 0); /* other rights */
         }
         tp_done(t, g);
         assert_int_equal(pt_merge(&t->pt, 2 * MIB, 2 * MIB, 0, g), 0);
@@ -339,11 +333,11 @@ static void merge_refusals(struct tp *t, struct pt_gather *g)
         tp_done(t, g);
     }
     /* Contiguous, but not aligned to the larger leaf. */
-    map(t, 2 * MIB, 6 * MIB + PAGE_SIZE, 2 * MIB, RW, PAGE_SIZE);
+    tp_put(t, 2 * MIB, 6 * MIB + PAGE_SIZE, 2 * MIB, RW, PAGE_SIZE);
     assert_int_equal(pt_merge(&t->pt, 2 * MIB, 2 * MIB, 0, g), 0);
     /* Under dirty tracking hardware may be changing them. */
-    map(t, 4 * MIB, 4 * MIB, 2 * MIB, RW | PT_TRACK, PAGE_SIZE);
-    map(t, 6 * MIB, 6 * MIB, 2 * MIB, RW | PT_TRACK | PT_DIRTY, PAGE_SIZE);
+    tp_put(t, 4 * MIB, 4 * MIB, 2 * MIB, RW | PT_TRACK, PAGE_SIZE);
+    tp_put(t, 6 * MIB, 6 * MIB, 2 * MIB, RW | PT_TRACK | PT_DIRTY, PAGE_SIZE);
     assert_int_equal(pt_merge(&t->pt, 0, 8 * MIB, 0, g), 0);
     leaves(t, 0, 0, 3 * 512);
 }
@@ -361,7 +355,7 @@ static void merge_more(struct tp *t, struct pt_gather *g)
     /* 2M blocks with gaps between them: no 1G leaf can come of it. */
     tp_pool(t, 3 * n);
     for (uint32_t i = 0; i < n; i++) {
-        map(t, i * 4 * MIB, i * 4 * MIB, 2 * MIB, RW, PAGE_SIZE);
+        tp_put(t, i * 4 * MIB, i * 4 * MIB, 2 * MIB, RW, PAGE_SIZE);
     }
     assert_int_equal(pt_merge(&t->pt, 0, GIB, 0, g), PT_GATHER_HELD);
     assert_true(g->more);
@@ -396,8 +390,8 @@ static void protect(struct tp *t, struct pt_gather *g)
 {
     uint32_t u = t->user;
 
-    map(t, 0, 0, 4 * MIB, RW | PT_EXEC, 0);
-    map(t, 4 * MIB, 4 * MIB, PAGE_SIZE, RW, 0);
+    tp_put(t, 0, 0, 4 * MIB, RW | PT_EXEC, 0);
+    tp_put(t, 4 * MIB, 4 * MIB, PAGE_SIZE, RW, 0);
     assert_int_equal(pt_protect(&t->pt, 0, 8 * MIB, PT_READ | u, g), 0);
     assert_int_equal(g->n, 2);
     assert_true(tp_gathered(g, 0, 4 * MIB - 1, 2, false));
@@ -430,7 +424,7 @@ static void protect(struct tp *t, struct pt_gather *g)
         assert_int_equal(pt_protect(&t->pt, 0, 4 * MIB, RW, g), -EINVAL);
     }
     /* Refused for the second leaf: the first is as it was. */
-    map(t, 6 * MIB, 0, 2 * MIB, RW | PT_DEVICE, 0);
+    tp_put(t, 6 * MIB, 0, 2 * MIB, RW | PT_DEVICE, 0);
     assert_int_equal(pt_protect(&t->pt, 0, 8 * MIB, PT_READ | u, g), -EINVAL);
     assert_int_equal(prot_at(t, 0), RW | PT_DIRTY);
     tp_map_del(&t->map, 0, 8 * MIB - 1);
@@ -449,11 +443,11 @@ static void dirty(struct tp *t, struct pt_gather *g)
     uint32_t u = t->user;
 
     /* 0..2M tracked dirty, then 4K pages: dirty, clean, plain, hole, dirty. */
-    map(t, 0, 0, 2 * MIB, RW | PT_TRACK | PT_DIRTY, 0);
-    map(t, 2 * MIB, 2 * MIB, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
-    map(t, 2 * MIB + PAGE_SIZE, 0, PAGE_SIZE, RW | PT_TRACK, 0);
-    map(t, 2 * MIB + 2 * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
-    map(t, 2 * MIB + 4 * PAGE_SIZE, 0, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
+    tp_put(t, 0, 0, 2 * MIB, RW | PT_TRACK | PT_DIRTY, 0);
+    tp_put(t, 2 * MIB, 2 * MIB, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
+    tp_put(t, 2 * MIB + PAGE_SIZE, 0, PAGE_SIZE, RW | PT_TRACK, 0);
+    tp_put(t, 2 * MIB + 2 * PAGE_SIZE, 0, PAGE_SIZE, RW, 0);
+    tp_put(t, 2 * MIB + 4 * PAGE_SIZE, 0, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
     /* Only reading; in units of 64K, then of 2M; units that are none. */
     assert_int_equal(pt_dirty_read_clear(&t->pt, 0, 4 * MIB, bits, 16 * PAGE_SIZE, NULL), 0);
     assert_true(bits[0] == 0x1ffffffff && bits[1] == 0);
@@ -491,7 +485,7 @@ static void dirty(struct tp *t, struct pt_gather *g)
     assert_int_equal(prot_at(t, 2 * MIB + PAGE_SIZE), RW | PT_TRACK);
     /* Breaking a dirty one says so. */
     assert_false(g->dirty);
-    map(t, 4 * MIB, 0, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
+    tp_put(t, 4 * MIB, 0, PAGE_SIZE, RW | PT_TRACK | PT_DIRTY, 0);
     assert_int_equal(pt_break(&t->pt, 2 * MIB, PAGE_SIZE, g), 0);
     assert_false(g->dirty);
     assert_int_equal(pt_break(&t->pt, 4 * MIB, PAGE_SIZE, g), 0);
@@ -511,8 +505,8 @@ static void age(struct tp *t, struct pt_gather *g)
     struct model_xlat x;
     bool young;
 
-    map(t, 0, 0, 2 * MIB, RW, 0);
-    map(t, 2 * MIB, 0, 4 * PAGE_SIZE, RW, 0);
+    tp_put(t, 0, 0, 2 * MIB, RW, 0);
+    tp_put(t, 2 * MIB, 0, 4 * PAGE_SIZE, RW, 0);
     assert_int_equal(pt_age(&t->pt, 0, 4 * MIB, &young, g), 0);
     assert_true(young);
     assert_int_equal(g->n, 2);
@@ -548,9 +542,9 @@ static void aging(void **state)
 
 static void clear(struct tp *t, struct pt_gather *g)
 {
-    map(t, 0, 0, GIB, RW, 0);
-    map(t, GIB, 0, 2 * MIB, RW, PAGE_SIZE);
-    map(t, 600 * GIB, 0, PAGE_SIZE, RW, 0);
+    tp_put(t, 0, 0, GIB, RW, 0);
+    tp_put(t, GIB, 0, 2 * MIB, RW, PAGE_SIZE);
+    tp_put(t, 600 * GIB, 0, PAGE_SIZE, RW, 0);
     pt_clear(&t->pt, g);
     assert_true(g->all);
     assert_int_equal(g->freed.count, 2 + 1 + 2 + 1);
