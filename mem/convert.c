@@ -117,8 +117,7 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
     return uniform ? 0 : -EINVAL;
 }
 
-/* What followers need, and the store of states, which has one writer at a time. */
-static int reserve_all(struct gmem_change *c)
+int gmem_reserve(struct gmem_change *c, enum gmem_state to)
 {
     struct follower *f;
     int err = 0;
@@ -128,7 +127,7 @@ static int reserve_all(struct gmem_change *c)
     }
     if (err == 0) {
         port_lock(&c->gm->lock);
-        err = range_reserve(&c->gm->states, &c->states, c->page, c->n, c->to);
+        err = range_reserve(&c->gm->states, &c->states, c->page, c->n, to);
         port_unlock(&c->gm->lock);
     }
     for (struct follower *g = c->gm->followers; err != 0 && g != f; g = g->next) {
@@ -158,7 +157,7 @@ int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
     if (err == 0) {
         err = hold_frames(&c);
         if (err == 0) {
-            err = reserve_all(&c);
+            err = gmem_reserve(&c, c.to);
             if (err != 0) {
                 end_frames(&c, false);
             }

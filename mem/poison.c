@@ -19,25 +19,6 @@ static void poison(uint64_t pa)
     port_unlock(&frame_all.lock);
 }
 
-static int reserve(struct gmem_change *c)
-{
-    struct follower *f;
-    int err = 0;
-
-    for (f = c->gm->followers; f != NULL && err == 0; f = err == 0 ? f->next : f) {
-        err = f->ops->prepare(f, c);
-    }
-    if (err == 0) {
-        port_lock(&c->gm->lock);
-        err = range_reserve(&c->gm->states, &c->states, c->page, 1, GMEM_LOST);
-        port_unlock(&c->gm->lock);
-    }
-    for (struct follower *g = c->gm->followers; err != 0 && g != f; g = g->next) {
-        g->ops->cancel(g, c);
-    }
-    return err;
-}
-
 /* As a conversion in which everybody loses the page and nobody gains it. */
 static int lose_page(struct gmem_change *c, uint64_t pa)
 {
@@ -47,7 +28,7 @@ static int lose_page(struct gmem_change *c, uint64_t pa)
     if (err != 0) {
         return err == -EFAULT ? err : -EBUSY;
     }
-    err = reserve(c);
+    err = gmem_reserve(c, GMEM_LOST);
     if (err != 0) {
         frames_unhold(pa, 1);
         return err;

@@ -37,4 +37,7 @@ static inline uint64_t gmem_nchunks(const struct gmem *gm)
     return gm->npages / CHUNK_PAGES;
 }
 
+/* What followers need, and the store of states, which has one writer at a time: all, or nothing. */
+int gmem_reserve(struct gmem_change *c, enum gmem_state to);
+
 #endif
