@@ -59,8 +59,11 @@ int gmem_poison(struct gmem *gm, uint64_t page)
     struct gmem_change c = { .gm = gm, .page = page, .n = 1 };
     int err = 0;
 
-    if (gm->meta_pages != 0 || page >= gm->npages) {
-        return page >= gm->npages ? -EFAULT : -EOPNOTSUPP;
+    if (page >= gm->npages) {
+        return -EFAULT;
+    }
+    if (gm->scrubbed < gmem_nchunks(gm) * (gm->separate ? 2 : 1)) {
+        return -EBUSY;
     }
     if (gmem_look(gm, page, NULL) == GMEM_SHARED_INPLACE) {
         /* The guest keeps its leaf in such a change: two, one for each side. */

@@ -161,10 +161,25 @@ int gmem_fill(struct gmem *gm, uint64_t page, uint64_t n)
 
 /* ---- destruction ---- */
 
-/* Private chunks, then shared ones. */
-static int hold(const struct gmem *gm, uint64_t i)
+/* Private chunks, then shared ones. A hole's, and one that is dirty yet, cannot be pinned. */
+static bool usable(const struct gmem *gm, uint64_t i)
 {
-    return gm->priv[i] == GMEM_HOLE ? 0 : gmem_hold_chunk(gm->priv[i], gm->owner);
+    return i < gm->scrubbed && gm->priv[i] != GMEM_HOLE;
+}
+
+static bool hold(const struct gmem *gm, uint64_t i)
+{
+    return !usable(gm, i) || gmem_hold_chunk(gm->priv[i], gm->owner) == 0;
+}
+
+static void free_all(struct gmem *gm)
+{
+    range_fini(&gm->states);
+    if (gm->meta_pages != 0) { /* gmem_create's: the addresses are the object's own */
+        frame_tables_put(port_pa(gm->priv), gm->meta_pages);
+    }
+    gm->priv = NULL;
+    gm->npages = 0;
 }
 
 int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
@@ -172,17 +187,17 @@ int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
     int ret = 1;
 
     gmem_stop(gm);
-    uint64_t all = gm->scrubbed;
+    uint64_t all = gmem_nchunks(gm) * (gm->separate ? 2 : 1);
 
     if (gm->followers != NULL || *cursor > 2 * all || (*cursor != 0) != gm->dying) {
         gmem_go(gm);
         return *cursor == 0 || gm->followers != NULL ? -EBUSY : -EINVAL;
     }
     for (; budget != 0 && *cursor < all; budget--, ++*cursor) {
-        if (hold(gm, *cursor) != 0) {
+        if (!hold(gm, *cursor)) {
             while (*cursor != 0) {
                 --*cursor;
-                if (gm->priv[*cursor] != GMEM_HOLE) {
+                if (usable(gm, *cursor)) {
                     gmem_unhold_chunk(gm->priv[*cursor], CHUNK_PAGES);
                 }
             }
@@ -200,8 +215,7 @@ int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
         }
     }
     if (*cursor == 2 * all) {
-        range_fini(&gm->states);
-        gm->npages = 0;
+        free_all(gm);
         ret = 0;
     }
     gmem_go(gm);

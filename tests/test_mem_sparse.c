@@ -50,10 +50,17 @@ static uint64_t at(struct space *s, uint64_t page)
     return leaf.present ? leaf.oa + ((AT + (page << PAGE_SHIFT)) - leaf.ia) : 0;
 }
 
-static void open_all(bool dirty)
+static void spaces(uint64_t npages, uint64_t io_first)
 {
     static struct invalidator inv[3];
 
+    space(&cpu, SPACE_CPU, &inv[0], VIEW_GUEST, 0, npages, false);
+    space(&io, SPACE_IO, &inv[1], VIEW_GUEST, io_first, 512 * 8, true);
+    space(&host, SPACE_CPU, &inv[2], VIEW_HOST, 0, npages, true);
+}
+
+static void open_all(bool dirty)
+{
     ts_memory(CHUNKS, dirty);
     if (dirty) {
         memset(port_va(TS_POOL), 0xa5, CHUNKS * CHUNK_SIZE);
@@ -61,9 +68,21 @@ static void open_all(bool dirty)
     chunks = calloc(2 * TIB_PAGES / 512, sizeof(*chunks));
     assert_non_null(chunks);
     assert_int_equal(gmem_create_sparse(&gm, TS_VM, TIB_PAGES, true, chunks), 0);
-    space(&cpu, SPACE_CPU, &inv[0], VIEW_GUEST, 0, TIB_PAGES, false);
-    space(&io, SPACE_IO, &inv[1], VIEW_GUEST, TIB_PAGES / 2, 512 * 8, true);
-    space(&host, SPACE_CPU, &inv[2], VIEW_HOST, 0, TIB_PAGES, true);
+    spaces(TIB_PAGES, TIB_PAGES / 2);
+}
+
+/* An object without holes. */
+static void open_dense(void)
+{
+    uint64_t cursor = 0;
+
+    ts_memory(CHUNKS, true);
+    chunks = NULL;
+    assert_int_equal(gmem_create(&gm, TS_VM, 512 * 8, true), 0);
+    assert_int_equal(gmem_poison(&gm, 77), -EBUSY); /* not scrubbed */
+    while (gmem_scrub(&gm, &cursor, 3) == 1) {
+    }
+    spaces(512 * 8, 0);
 }
 
 static void close_all(void)
@@ -197,19 +216,14 @@ static void fills(void **state)
     free(chunks);
 }
 
-/* A frame goes bad under a page in each state. */
-static void poisoned(void **state)
+/* A frame goes bad under a page in each state. From page `first` on the device's tree shows it. */
+static void poison_from(uint64_t first)
 {
     static const enum gmem_state how[] = { GMEM_PRIVATE, GMEM_SHARED, GMEM_SHARED_INPLACE };
-    const uint64_t first = TIB_PAGES / 2 + 1024; /* the device's tree shows it */
     uint64_t bad[3];
     struct space_audit a = { 0 };
 
-    (void)state;
-    open_all(false);
-    assert_int_equal(gmem_poison(&gm, first), -EFAULT);
-    assert_int_equal(gmem_poison(&gm, TIB_PAGES), -EFAULT);
-    assert_int_equal(gmem_fill(&gm, first, 512 * 3), 0);
+    assert_int_equal(gmem_poison(&gm, gm.npages), -EFAULT);
     for (unsigned i = 0; i < 3; i++) {
         uint64_t p = first + 512 * i + 77, ia = AT + (p << PAGE_SHIFT);
         enum gmem_policy policy = how[i] == GMEM_SHARED ? GMEM_KEEP : GMEM_INPLACE;
@@ -248,8 +262,16 @@ static void poisoned(void **state)
     space_destroy(&cpu);
     space_destroy(&io);
     space_destroy(&host);
+    uint64_t cursor = 0;
+
+    if (chunks == NULL) { /* no holes, but bad frames: the other call does not know them */
+        while (gmem_destroy_step(&gm, &cursor, 100000) == 1) {
+        }
+        assert_int_equal(cursor, 0);
+        assert_false(gm.dying);
+    }
     /* A pin elsewhere: nothing is half gone. */
-    uint64_t cursor = 0, other = gm.priv[first / 512] + 3 * PAGE_SIZE;
+    uint64_t other = gm.priv[first / 512] + 3 * PAGE_SIZE;
     int err = 1;
 
     assert_int_equal(frames_pin(other, 1, TS_VM), 0);
@@ -261,7 +283,7 @@ static void poisoned(void **state)
     ts_frame_is(other + PAGE_SIZE, ts_frame(TS_VM, OWNER_NONE));
     for (cursor = 0; gmem_destroy_sparse(&gm, &cursor, 100000) == 1;) {
     }
-    /* Three chunks of six come back, and no one gets the others. */
+    /* All chunks but three come back, and no one gets those. */
     tp_assert(frame_chunks_free() == CHUNKS - 3, "poisoned-given-out: %lu free\n",
               (unsigned long)frame_chunks_free());
     for (unsigned i = 0; i < 3; i++) {
@@ -274,10 +296,29 @@ static void poisoned(void **state)
     free(chunks);
 }
 
+static void poisoned(void **state)
+{
+    const uint64_t first = TIB_PAGES / 2 + 1024;
+
+    (void)state;
+    open_all(false);
+    assert_int_equal(gmem_poison(&gm, first), -EFAULT); /* a hole */
+    assert_int_equal(gmem_fill(&gm, first, 512 * 3), 0);
+    poison_from(first);
+}
+
+static void poisoned_dense(void **state)
+{
+    (void)state;
+    open_dense();
+    poison_from(1024);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(both_ends_and_the_middle),
-                                        cmocka_unit_test(fills), cmocka_unit_test(poisoned) };
+                                        cmocka_unit_test(fills), cmocka_unit_test(poisoned),
+                                        cmocka_unit_test(poisoned_dense) };
 
     return cmocka_run_group_tests_name("mem_sparse", tests, NULL, NULL);
 }

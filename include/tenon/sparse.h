@@ -29,13 +29,16 @@ bool gmem_hole(const struct gmem *gm, uint64_t page);
 /*
  * The frame that the guest sees at this page has gone bad: every follower loses it (waited for), and nobody gets
  * it again, also not when the object is destroyed: its chunk stays out of the pool then. The page is GMEM_LOST:
- * faults in it are answered -ERANGE, conversions refused (-EALREADY to shared, -EBUSY or -EINVAL). -EFAULT
- * outside, or a hole; -EALREADY lost already; -EBUSY pinned: a device may be in it, call again; -EAGAIN raced with
- * a conversion; -ENOMEM, -EOPNOTSUPP as a conversion, or not an object of this header. An error changed nothing,
- * but that a page shared in place may be private again.
+ * faults in it are answered -ERANGE, conversions refused (-EALREADY to shared, -EBUSY or -EINVAL). For every kind of
+ * object; gmem_destroy_sparse destroys one with such frames. -EFAULT outside, or a hole; -EALREADY lost already;
+ * -EBUSY pinned: a device may be in it, call again; or not scrubbed yet; -EAGAIN raced with a conversion; -ENOMEM,
+ * -EOPNOTSUPP as a conversion. An error changed nothing, but that a page shared in place may be private again.
  */
 int gmem_poison(struct gmem *gm, uint64_t page);
-/* As gmem_destroy_step, which is not for these objects: chunks that are holes count too. */
+/*
+ * As gmem_destroy_step, which is not for objects with holes (their chunks count too) or bad frames (it answers -EBUSY).
+ * This one is for all objects.
+ */
 int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget);
 
 #endif
