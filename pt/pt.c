@@ -81,37 +81,14 @@ uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
     return (uint32_t)n;
 }
 
-void pt_clear(struct pt *pt, struct pt_gather *g)
-{
-    const struct pt_fmt *f = pt_format(pt->cfg.format);
-    uint64_t *root = port_table(pt->root);
-    unsigned n = top_entries(f, pt), h = top_height(pt);
-
-    for (unsigned i = 0; i < n; i++) {
-        uint64_t v = port_pte_load(&root[i]);
-
-        if (!ent_present(f, v)) {
-            continue;
-        }
-        port_pte_store(&root[i], 0);
-        if (!ent_is_leaf(f, h, v)) {
-            pt_free_subtree(f, pt, &g->freed, ent_oa(f, pt, v), h - 1);
-        }
-    }
-    clean(pt, root, n);
-    g->all = true;
-    g->n = 0;
-}
-
 void pt_gather_done(const struct pt *pt, struct pt_gather *g)
 {
-    const struct pt_fmt *f = g->held_n != 0 ? pt_format(pt->cfg.format) : NULL;
+    while (g->held_n != 0) {
+        uint64_t pa = g->held[--g->held_n];
+        unsigned h = (unsigned)(pa & (PAGE_SIZE - 1));
 
-    for (unsigned i = 0; i < g->held_n; i++) {
-        pt_free_subtree(f, pt, &g->freed, g->held[i] & ~(PAGE_SIZE - 1),
-                        (unsigned)(g->held[i] & (PAGE_SIZE - 1)));
+        pt_free_subtree(pt_format(pt->cfg.format), pt, &g->freed, pa - h, h);
     }
-    g->held_n = 0;
     g->n = 0;
     g->all = false;
     g->more = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Break and unmap: exactly one range becomes non-present. Nothing here allocates. */
+/* Break, unmap and clear: exactly one range, or all, becomes non-present. Nothing here allocates. */
 #include "port_quick.h"
 
 /* Clears the leaves among e[0..n) that hardware may be marking dirty: what it set must not be
@@ -48,11 +48,9 @@ static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint
     if (!ent_present(f, any)) {
         return n;
     }
-    while (!ent_present(f, port_pte_load(&e[first]))) {
-        first++;
+    for (; !ent_present(f, port_pte_load(&e[first])); first++) {
     }
-    for (end = n; !ent_present(f, port_pte_load(&e[end - 1]));) {
-        end--;
+    for (end = n; !ent_present(f, port_pte_load(&e[end - 1])); end--) {
     }
     if (pt->cfg.live.hw_dirty && (any & f->track) != 0) {
         g->dirty |= clear_tracked(f, &e[first], end - first);
@@ -67,7 +65,8 @@ static FMT_INLINE unsigned clear_run(const struct pt_fmt *f, struct pt *pt, uint
 /*
  * All of a range. With `tables` those that lie wholly in it are unlinked, each with all that is below
  * it, in one store. Their leaves are left as they are: a walker that still holds a pointer to such a
- * table is no worse off than one that holds the leaf.
+ * table is no worse off than one that holds the leaf. What has tables below is held as a whole while there
+ * is room: to go through it is left to pt_gather_done() or pt_gather_take().
  */
 static PT_ONCE int clear_range(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t last,
                                bool tables, struct pt_gather *g)
@@ -87,7 +86,11 @@ static PT_ONCE int clear_range(const struct pt_fmt *f, struct pt *pt, uint64_t i
         if (ent_present(f, v) && !ent_is_leaf(f, h, v)) {
             port_pte_store(e, 0);
             clean(pt, e, 1);
-            pt_free_subtree(f, pt, &g->freed, ent_oa(f, pt, v), h - 1);
+            if (h > 1 && g->held_n < PT_GATHER_HELD) {
+                g->held[g->held_n++] = ent_oa(f, pt, v) | (h - 1);
+            } else {
+                pt_free_subtree(f, pt, &g->freed, ent_oa(f, pt, v), h - 1);
+            }
             pt_gather_add(g, hgt_base(f, h, pos), hgt_last(f, h, pos), PT_LEVEL_ANY, true);
         } else {
             n = clear_run(f, pt, e, h, pos, run_length(f, pt, h, pos, last), g);
@@ -141,4 +144,14 @@ int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
     PT_QUICK(pt->cfg.format, 0, remove_quick, pt, ia, len, g)
     return remove_any(pt, ia, len, g, true);
+}
+
+void pt_clear(struct pt *pt, struct pt_gather *g)
+{
+    const struct pt_fmt *f = pt_format(pt->cfg.format);
+    uint64_t end = (uint64_t)top_entries(f, pt) << hgt_shift(f, top_height(pt));
+
+    g->all = true;
+    g->n = 0;
+    (void)clear_range(f, pt, 0, end - 1, true, g);
 }

@@ -58,6 +58,7 @@ struct tp {
     uint64_t live0;            /* pages allocated before this tree */
     uint32_t user;             /* PT_USER for stage 1, 0 for stage 2: goes into every prot */
     uint64_t page, block, big; /* the smallest leaf, the next, and a size with many of these */
+    unsigned dones;            /* calls of tp_done() */
 };
 
 /* The model's memory over the whole arena; tables are tagged there. */
@@ -75,8 +76,8 @@ void tp_each(unsigned step, void (*test)(struct tp *t, struct pt_gather *g));
 void tp_put(struct tp *t, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot, uint64_t cap);
 /* Exchanges the tree's pool for another, which then has to be exchanged back. */
 void tp_swap_pool(struct tp *t, struct pt_pool *other);
-/* The invalidation of g is over: frees what it holds. */
-void tp_done(struct tp *t, struct pt_gather *g);
+/* The invalidation of g is over: frees what it holds, in both ways that there are. Returns how many tables. */
+uint64_t tp_done(struct tp *t, struct pt_gather *g);
 /* Called with each table page just before it is freed; NULL: nothing. */
 extern void (*tp_on_free)(void *ctx, uint64_t pa);
 extern void *tp_on_free_ctx;

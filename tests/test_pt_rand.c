@@ -242,9 +242,9 @@ static void do_remove(struct tp *t, bool tables)
         }
     }
     tp_map_del(&t->map, ia, ia + len - 1);
-    assert_int_equal(g.freed.count, had - tp_count(&t->pt).tables);
-    assert_true(tables || g.freed.count == 0);
-    tp_done(t, &g);
+    had -= tp_count(&t->pt).tables;
+    assert_int_equal(tp_done(t, &g), had);
+    assert_true(tables || had == 0);
 }
 
 static void do_protect(struct tp *t)
@@ -319,9 +319,7 @@ static void do_merge(struct tp *t)
         assert_true((ret == 0) == (g.held_n == 0));
         more = g.more;
         assert_true(!more || ret > 0);
-        pt_gather_done(&t->pt, &g);
-        had -= g.freed.count;
-        tp_done(t, &g);
+        had -= tp_done(t, &g);
     } while (more);
     assert_int_equal(had, tp_count(&t->pt).tables);
 }

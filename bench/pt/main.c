@@ -327,7 +327,7 @@ static void print_case(struct run *runs, unsigned n, unsigned c, unsigned *misse
             peer_least = peer_least > 0 && peer_least < least ? peer_least : least;
         }
         if (median > 0) {
-            printf(" %12.2f", median);
+            printf(median < 0.1 ? " %12.3f" : " %12.2f", median);
         } else {
             printf(" %12s", "-");
         }

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include <hosted.h>
+#include <port_pte.h>
 #include <tenon/port.h>
 #include <tenon/pt.h>
+#include <tenon/pt_more.h>
 
 #include "arena.h"
 #include "ours.h"
@@ -31,7 +33,15 @@ static inline int subject_map(void *t, uint64_t ia, uint64_t oa, uint64_t len)
 /* The invalidation is over: the old tables go back. */
 void ours_sync(struct ours *o)
 {
+    uint64_t pa[64];
+
     flush(&o->gather);
+    for (unsigned n; o->gather.held_n != 0;) {
+        n = pt_gather_take(o->pt, &o->gather, pa, 64);
+        for (unsigned i = 0; i < n; i++) {
+            arena_free(port_table(pa[i]));
+        }
+    }
     pt_gather_done(o->pt, &o->gather);
     while (o->gather.freed.count > 0) {
         arena_free(port_va(pt_pool_pop(&o->gather.freed)));

@@ -159,9 +159,11 @@ struct pt_gather {
     bool root;  /* pt_grow changed the start table */
     bool more;  /* pt_merge stopped early, see there */
     uint8_t held_n;
-    uint64_t held[PT_GATHER_HELD]; /* tables that pt_merge replaced: pa | height. Walkers may still
-                                      read them through a walk cache, and must find the old leaves,
-                                      so not even a list link is written before pt_gather_done */
+    uint64_t held[PT_GATHER_HELD + 4]; /* tables, with all below them, that were replaced by a leaf
+                                      (pt_merge) or unlinked: pa | height. Walkers may still read
+                                      them through a walk cache, and after a merge must find the old
+                                      leaves, so not even a list link is written before
+                                      pt_gather_done (the last four are pt_gather_take's) */
     struct pt_pool freed; /* table pages, not zeroed; to be used only after pt_gather_done */
 };
 void pt_gather_init(struct pt_gather *g);

@@ -57,4 +57,12 @@ int pt_track(struct pt *pt, uint64_t ia, uint64_t len, bool on, struct pt_gather
  * where live.contig and the resize rules allow; PT_TRACK leaves never. Returns the number made. */
 int pt_join(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct pt_gather *g);
 
+/*
+ * Old tables for a caller that keeps free pages in no list through the pages themselves: up to n of
+ * them (at least 2) into pa, not one touched but the few with tables below. When pt_gather_done() may
+ * be called, and before it, until it returns 0. Tables that are in g->freed are not among them.
+ *   while ((n = pt_gather_take(pt, g, pa, 64)) != 0) ...; pt_gather_done(pt, g); ... g->freed
+ */
+unsigned pt_gather_take(const struct pt *pt, struct pt_gather *g, uint64_t *pa, unsigned n);
+
 #endif
