@@ -6,12 +6,15 @@
  */
 #include <stddef.h>
 
+#include <tenon/pt_more.h>
+
 #include "mem/state.h"
 #include "space/log.h"
 
-#define STEP_LEAVES 4096u
-#define STEP_BYTES  ((uint64_t)64 << 20)
-#define MERGE_POOL  4u
+#define STEP_LEAVES  4096u
+#define STEP_ENTRIES 4096u /* looked at in one hold of the lock where nothing is */
+#define STEP_BYTES   ((uint64_t)64 << 20)
+#define MERGE_POOL   4u
 
 /* ---- rights ---- */
 
@@ -234,33 +237,36 @@ struct log_read {
     uint64_t *out;
 };
 
-/* From *pos on, where something may have been written: not in a part that nothing touched and where
- * nothing can be dirty, for no table is there. False: nowhere. */
+/* The first address from `pos` on in a part that something touched, or that the read is in the middle of. */
+static uint64_t next_touched(const struct space_log *l, const struct log_read *r, uint64_t pos)
+{
+    uint64_t part = log_part(l, pos);
+
+    if (log_touched(l, part) || part == r->part) {
+        return pos;
+    }
+    do {
+        part++;
+    } while (part < SPACE_LOG_PARTS && !log_touched(l, part));
+    return part < SPACE_LOG_PARTS ? l->ia + (part << log_part_shift(l)) : r->last + 1;
+}
+
+/* From *pos on, where something may have been written: not in a part that nothing touched, but where a leaf
+ * is that may be dirty. False: nowhere. */
 static bool to_read(const struct space *s, const struct log_read *r, uint64_t *pos)
 {
-    const struct space_log *l = &s->log;
+    uint64_t next = next_touched(&s->log, r, *pos);
 
-    for (unsigned n = 0; n < STEP_LEAVES; n++) {
-        uint64_t part = log_part(l, *pos);
-        uint64_t end = l->ia + ((part + 1) << log_part_shift(l)) - 1;
-        struct pt_leaf leaf;
+    if (next != *pos && s->log.kind == SPACE_LOG_DIRTY_BIT) {
+        uint64_t end = next <= r->last ? next - 1 : r->last;
+        uint64_t leaf = pt_hole_end(&s->pt, *pos, end, STEP_ENTRIES);
 
-        if (log_touched(l, part) || part == r->part) {
-            return true;
-        }
-        if (l->kind == SPACE_LOG_DIRTY_BIT) {
-            if (pt_lookup(&s->pt, *pos, &leaf) != 0 || leaf.present ||
-                leaf.last - leaf.ia < SIZE_2M - 1) {
-                return true;
-            }
-            end = leaf.last < end ? leaf.last : end;
-        }
-        if (end >= r->last) {
-            return false;
-        }
-        *pos = end + 1;
+        next = leaf <= end ? leaf & ~(SPACE_LOG_BLOCK - 1) : next;
     }
-    return true; /* enough for one hold of the lock */
+    if (next > *pos) { /* else: in the middle of a block or of a leaf */
+        *pos = next;
+    }
+    return *pos <= r->last;
 }
 
 /* Parts that begin in [pos, end] and are read whole: what touches them from here on is new. */

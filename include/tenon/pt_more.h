@@ -31,6 +31,13 @@ int pt_map_at(struct pt *pt, struct pt_cursor *c, uint64_t ia, uint64_t oa, uint
               uint32_t prot, uint64_t max_level_size, struct pt_pool *pool);
 
 /*
+ * The first address in [ia, last] at which there is a leaf, or up to which `budget` entries have been looked at; last + 1
+ * if there is none. `ia` itself where that is mapped, outside, or > last. One entry is 4K of address space or, where no
+ * table is, as much as it covers. As pt_lookup beside changes.
+ */
+uint64_t pt_hole_end(const struct pt *pt, uint64_t ia, uint64_t last, uint32_t budget);
+
+/*
  * Lets the tree reach up to `last`. AMD v1: new start tables on top, and g->root says that root and
  * start_level have changed: walkers are told by their device table entry, and may go on with the old
  * one, which stays a part of the tree, until they are. Other formats reach as far as ia_bits from
