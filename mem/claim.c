@@ -80,12 +80,11 @@ void gmem_turn(const struct gmem_change *c, bool on)
     struct gmem *gm = c->gm;
     uint32_t bit = 1u << c->slot;
 
-    port_lock(&gm->lock);
+    /* All before any table or state changes: a state's change is a release store, and a fault that has its
+     * share of a space's lock already is waited for by who takes that lock to change a table. */
     __atomic_store_n(&gm->slot[c->slot].stamp, gm->seq + 1, __ATOMIC_RELEASE);
-    __atomic_store_n(&gm->active, on ? gm->active | bit : gm->active & ~bit, __ATOMIC_SEQ_CST);
-    /* Before any table or state changes: those are release stores, or under the space's lock. */
-    __atomic_store_n(&gm->seq, gm->seq + 1, __ATOMIC_SEQ_CST);
-    port_unlock(&gm->lock);
+    __atomic_store_n(&gm->active, on ? gm->active | bit : gm->active & ~bit, __ATOMIC_RELEASE);
+    __atomic_store_n(&gm->seq, gm->seq + 1, __ATOMIC_RELEASE);
 }
 
 void gmem_stop(struct gmem *gm)

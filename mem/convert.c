@@ -3,11 +3,11 @@
  * A conversion: private <-> shared, with every follower. The order is the whole point:
  *
  *   check and reserve   the only part that can fail; frames are held, so that no pin slips in
- *   seq odd             faults in the range retry from here on
+ *   begin               faults in the range retry from here on
  *   lose, wait          nobody can use the old translation any more, walk caches included
  *   owner, state        only now does a right change hands
  *   gain                only now do new translations appear
- *   seq even            faults see the new state
+ *   end                 faults see the new state
  *   settle              merge, give back
  */
 #include <stddef.h>
@@ -18,71 +18,60 @@
 
 /* ---- frames of a change ---- */
 
-enum frames_op { HOLD, UNHOLD, LEND };
-
-/* Frames that `chunks` has for the range, chunk by chunk. Only HOLD can fail: then none is held. */
-static int frames_do(const struct gmem *gm, const uint64_t *chunks, uint64_t page, uint64_t n,
-                     enum frames_op op, owner_t borrower)
-{
-    int err = 0;
-
-    for (uint64_t p = page, m; p < page + n && err == 0; p += m) {
-        uint64_t pa = gmem_at(chunks, p);
-
-        m = gmem_in_chunk(p, page + n - p);
-        if (op == HOLD) {
-            err = frames_hold(pa, m, gm->owner, borrower);
-            if (err != 0 && p != page) {
-                (void)frames_do(gm, chunks, page, p - page, UNHOLD, borrower);
-            }
-        } else if (op == UNHOLD) {
-            frames_unhold(pa, m);
-        } else {
-            if (gm->uncached_window) {
-                /* Nobody maps the frames for the other side now: what is in caches reaches memory here,
-                 * before the host reads it uncached (or before the VM reads what the host wrote). */
-                port_clean(port_va(pa), m << PAGE_SHIFT);
-            }
-            frames_lend(pa, m, borrower);
-        }
-    }
-    return err;
-}
-
 /*
  * The frame that is or will be lent is always held; when the guest's page moves to another frame,
  * so is the one it leaves: a pin there (an explicit DMA mapping) would outlive the move.
  */
-static const uint64_t *lent_chunks(const struct gmem_change *c)
+static uint64_t lent(const struct gmem_change *c, uint64_t page)
 {
     bool inplace = c->from == GMEM_SHARED_INPLACE || c->to == GMEM_SHARED_INPLACE;
 
-    return inplace ? c->gm->priv : c->gm->shared;
+    return gmem_at(inplace ? c->gm->priv : c->gm->shared, page);
 }
 
+/* The first n pages' frames. Done: what was lent or taken back is so now. Not done: all is as it was. */
+static void end_frames(const struct gmem_change *c, uint64_t n, bool done)
+{
+    const struct gmem *gm = c->gm;
+    owner_t to = c->to == GMEM_PRIVATE ? OWNER_NONE : OWNER_HOST;
+
+    for (uint64_t p = c->page, end = p + n, m; p < end; p += m) {
+        uint64_t pa = lent(c, p);
+
+        m = gmem_in_chunk(p, end - p);
+        if (done && gm->uncached_window) {
+            /* Nobody maps the frames for the other side now: what is in caches reaches memory here,
+             * before the host reads it uncached (or before the VM reads what the host wrote). */
+            port_clean(port_va(pa), m << PAGE_SHIFT);
+        }
+        frames_lend(pa, m, done ? to : OWNER_ANY);
+        if (c->to == GMEM_SHARED) {
+            frames_unhold(gmem_at(gm->priv, p), m);
+        }
+    }
+}
+
+/* Chunk by chunk, all or none. */
 static int hold_frames(const struct gmem_change *c)
 {
-    owner_t borrower = c->to == GMEM_PRIVATE ? OWNER_HOST : OWNER_NONE;
-    int err = frames_do(c->gm, lent_chunks(c), c->page, c->n, HOLD, borrower);
+    owner_t owner = c->gm->owner, borrower = c->to == GMEM_PRIVATE ? OWNER_HOST : OWNER_NONE;
+    int err = 0;
 
-    if (err == 0 && c->to == GMEM_SHARED) {
-        err = frames_do(c->gm, c->gm->priv, c->page, c->n, HOLD, OWNER_NONE);
+    for (uint64_t p = c->page, end = p + c->n, m; p < end && err == 0; p += m) {
+        m = gmem_in_chunk(p, end - p);
+        err = frames_hold(lent(c, p), m, owner, borrower);
+        if (err == 0 && c->to == GMEM_SHARED) {
+            err = frames_hold(gmem_at(c->gm->priv, p), m, owner, OWNER_NONE);
+            if (err != 0) {
+                frames_unhold(lent(c, p), m);
+            }
+        }
         if (err != 0) {
-            (void)frames_do(c->gm, lent_chunks(c), c->page, c->n, UNHOLD, OWNER_NONE);
+            end_frames(c, p - c->page, false);
         }
     }
     /* The frames are the object's: a refusal can only mean that somebody still uses one, or that there is a hole. */
     return err == 0 || err == -EFAULT ? err : -EBUSY;
-}
-
-/* Done: what was lent or taken back is so now. Not done: all is as it was. */
-static void end_frames(const struct gmem_change *c, bool done)
-{
-    (void)frames_do(c->gm, lent_chunks(c), c->page, c->n, done ? LEND : UNHOLD,
-                    c->to == GMEM_PRIVATE ? OWNER_NONE : OWNER_HOST);
-    if (c->to == GMEM_SHARED) {
-        (void)frames_do(c->gm, c->gm->priv, c->page, c->n, UNHOLD, OWNER_NONE);
-    }
 }
 
 /* ---- the change ---- */
@@ -105,11 +94,11 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
         return -EBUSY;
     }
     c->from = gmem_state(gm, c->page);
-    bool uniform = gmem_uniform(gm, c->page, c->n, false);
+    bool uniform = c->n == 1 || gmem_uniform(gm, c->page, c->n, false);
 
     /* Shared in two ways is still "shared already" when that is what was asked for. */
-    if (to_shared ? !gmem_any(gm, c->page, c->n, GMEM_PRIVATE)
-                  : uniform && c->from == GMEM_PRIVATE) {
+    if (uniform ? to_shared == (c->from != GMEM_PRIVATE)
+                : to_shared && !gmem_any(gm, c->page, c->n, GMEM_PRIVATE)) {
         return -EALREADY;
     }
     c->to =
@@ -117,7 +106,7 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
     return uniform ? 0 : -EINVAL;
 }
 
-int gmem_reserve(struct gmem_change *c, enum gmem_state to)
+int gmem_begin(struct gmem_change *c, enum gmem_state to)
 {
     struct follower *f;
     int err = 0;
@@ -128,19 +117,15 @@ int gmem_reserve(struct gmem_change *c, enum gmem_state to)
     if (err == 0) {
         port_lock(&c->gm->lock);
         err = range_reserve(&c->gm->states, &c->states, c->page, c->n, to);
+        if (err == 0) {
+            gmem_turn(c, true);
+        }
         port_unlock(&c->gm->lock);
     }
     for (struct follower *g = c->gm->followers; err != 0 && g != f; g = g->next) {
         g->ops->cancel(g, c);
     }
     return err;
-}
-
-static void commit_states(const struct gmem_change *c)
-{
-    port_lock(&c->gm->lock);
-    range_commit(&c->gm->states, &c->states);
-    port_unlock(&c->gm->lock);
 }
 
 int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
@@ -154,35 +139,28 @@ int gmem_convert(struct gmem *gm, uint64_t page, uint64_t n, bool to_shared,
     }
     gmem_claim(&c);
     err = decide(&c, to_shared, policy);
+    err = err == 0 ? hold_frames(&c) : err;
     if (err == 0) {
-        err = hold_frames(&c);
-        if (err == 0) {
-            err = gmem_reserve(&c, c.to);
-            if (err != 0) {
-                end_frames(&c, false);
-            }
+        err = gmem_begin(&c, c.to);
+        if (err != 0) {
+            end_frames(&c, n, false);
         }
     }
     if (err != 0) {
         gmem_unclaim(&c, false);
         return err;
     }
-    gmem_turn(&c, true); /* begin: faults in the range retry */
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->lose(f, &c);
-    }
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->wait(f, &c);
-    }
-    end_frames(&c, true);
-    commit_states(&c);
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->gain(f, &c);
-    }
+    GMEM_TELL(&c, lose);
+    GMEM_TELL(&c, wait);
+    end_frames(&c, n, true);
+    port_lock(&gm->lock);
+    range_commit(&gm->states, &c.states);
+    port_unlock(&gm->lock);
+    GMEM_TELL(&c, gain);
+    port_lock(&gm->lock);
     gmem_turn(&c, false);
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->settle(f, &c);
-    }
+    port_unlock(&gm->lock);
+    GMEM_TELL(&c, settle);
     gmem_unclaim(&c, true);
     return 0;
 }

@@ -142,8 +142,7 @@ int frames_hold(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower)
     return change(pa, n, owner, borrower, true, (struct frame){ .flags = FRAME_HELD });
 }
 
-/* No longer held: lent to `borrower`, or (keep) as it was. */
-static void unhold(uint64_t pa, uint64_t n, bool keep, owner_t borrower)
+void frames_lend(uint64_t pa, uint64_t n, owner_t borrower)
 {
     port_lock(&frame_all.lock);
     for (struct frame *f = frame_at(pa); n != 0; f++, n--) {
@@ -151,20 +150,10 @@ static void unhold(uint64_t pa, uint64_t n, bool keep, owner_t borrower)
             port_panic("frame: end of a change that never began");
         }
         f->flags &= (uint32_t)~FRAME_HELD & 0xfu;
-        f->borrower = keep ? f->borrower : borrower;
+        f->borrower = borrower == OWNER_ANY ? f->borrower : borrower;
         f->state = f->borrower == OWNER_NONE ? FRAME_OWNED : FRAME_SHARED;
     }
     port_unlock(&frame_all.lock);
-}
-
-void frames_unhold(uint64_t pa, uint64_t n)
-{
-    unhold(pa, n, true, OWNER_NONE);
-}
-
-void frames_lend(uint64_t pa, uint64_t n, owner_t borrower)
-{
-    unhold(pa, n, false, borrower);
 }
 
 /* One pin more (or less) of who's on each frame; each party has a count of its own. */

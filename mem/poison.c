@@ -28,29 +28,22 @@ static int lose_page(struct gmem_change *c, uint64_t pa)
     if (err != 0) {
         return err == -EFAULT ? err : -EBUSY;
     }
-    err = gmem_reserve(c, GMEM_LOST);
+    err = gmem_begin(c, GMEM_LOST);
     if (err != 0) {
         frames_unhold(pa, 1);
         return err;
     }
-    gmem_turn(c, true);
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->lose(f, c);
-    }
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->wait(f, c);
-    }
+    GMEM_TELL(c, lose);
+    GMEM_TELL(c, wait);
     poison(pa);
     port_lock(&gm->lock);
     range_commit(&gm->states, &c->states);
     port_unlock(&gm->lock);
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->gain(f, c); /* neighbours that had to go with it come back */
-    }
+    GMEM_TELL(c, gain); /* neighbours that had to go with it come back */
+    port_lock(&gm->lock);
     gmem_turn(c, false);
-    for (struct follower *f = gm->followers; f != NULL; f = f->next) {
-        f->ops->settle(f, c);
-    }
+    port_unlock(&gm->lock);
+    GMEM_TELL(c, settle);
     return 0;
 }
 

@@ -64,6 +64,11 @@ uint64_t range_next(const struct range *r, uint64_t page, uint64_t end)
 {
     unsigned state = range_state(r, page);
 
+    if (end - page <= 4) { /* a few pages need no scan */
+        while (++page < end && range_state(r, page) == state) {
+        }
+        return page;
+    }
     end = plane_next(r, 0, page + 1, end, state & 1);
     return plane_next(r, 1, page + 1, end, state >> 1);
 }
@@ -112,6 +117,12 @@ static bool whole(const struct range *r, const struct range_change *c, uint64_t 
     return base >= c->page && (end == r->npages || base + LEAF <= end);
 }
 
+/* An entry of the other bit, for all its pages. */
+static bool differs(uint64_t e, bool bit)
+{
+    return (e & RANGE_NODE) == 0 && ((e & RANGE_ONE) != 0) != bit;
+}
+
 /* Pages whose leaves the change covers in part: its first, its last if that is in another. How many. */
 static unsigned edges(const struct range *r, const struct range_change *c, uint64_t page[2])
 {
@@ -137,14 +148,17 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
 
     *c = (struct range_change){ .page = page, .n = n, .state = (uint8_t)state };
     for (unsigned i = 0; i < 2; i++) {
-        if (plane_next(r, i, page, page + n, state >> i & 1) != page + n) {
-            c->planes |= (uint8_t)(1u << i);
-            array |= n == r->npages ? 0 : ~(r->root / RANGE_ARRAY) & 1u << i;
-            for (unsigned j = edges(r, c, edge); j-- != 0;) {
-                const uint64_t *at = entry(r, edge[j], i);
+        bool bit = state >> i & 1, in = r->root & RANGE_ARRAY << i;
 
-                missing += at == NULL || range_node(*at) == NULL;
-            }
+        if (!in && ((r->root & RANGE_ONE << i) != 0) == bit) {
+            continue;
+        }
+        c->planes |= (uint8_t)(1u << i);
+        array |= in || n == r->npages ? 0 : 1u << i;
+        for (unsigned j = edges(r, c, edge); j-- != 0;) {
+            const uint64_t *at = entry(r, edge[j], i);
+
+            missing += at == NULL || ((!in || differs(*at, bit)) && range_node(*at) == NULL);
         }
     }
     if (array != 0 && range_node(r->root) == NULL) {
@@ -165,7 +179,7 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
     for (unsigned j = edges(r, c, edge) * 2; j-- != 0;) {
         uint64_t *at = entry(r, edge[j / 2], j % 2);
 
-        if ((c->planes >> j % 2 & 1) != 0 && (*at & RANGE_NODE) == 0) {
+        if ((c->planes >> j % 2 & 1) != 0 && differs(*at, state >> j % 2 & 1)) {
             grow(r, at, &leaves);
         }
     }
@@ -201,7 +215,7 @@ static void set_plane(struct range *r, const struct range_change *c, unsigned pl
         stop = (page | (LEAF - 1)) + 1;
         if (whole(r, c, page)) {
             range_flatten(r, at, bit);
-        } else {
+        } else if ((*at & RANGE_NODE) != 0) { /* else it has this bit already */
             /* Behind the last page, to the end of its leaf, goes with it. */
             set_bits(r, at, page, stop < end || end == r->npages ? stop : end, bit);
         }

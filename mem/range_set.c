@@ -79,12 +79,15 @@ static uint64_t set_words(uint64_t *w, const uint64_t *end, uint64_t bits)
     return 4 * fours + 2 * range_ones(two) + range_ones(one);
 }
 
-/* [page, stop) of one leaf, which is there. */
+/* [page, stop) of one leaf, which is there if there is anything to change. */
 static void set_part(struct range *r, uint64_t page, uint64_t stop, unsigned plane, bool bit)
 {
     uint64_t *at = entry_of(r, page, plane), changed = 0;
     uint64_t *leaf = range_node(*at), bits = 0 - (uint64_t)bit;
 
+    if ((*at & RANGE_NODE) == 0) {
+        return; /* it has this bit already */
+    }
     while (page < stop) {
         uint64_t *w = &leaf[page / 64 % WORDS];
         uint64_t n = (stop - page) & ~255ull;

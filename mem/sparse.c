@@ -85,7 +85,9 @@ static int appear(struct gmem_change *c, uint64_t k, const uint64_t pa[2])
     if (err != 0) {
         return err;
     }
+    port_lock(&gm->lock);
     gmem_turn(c, true);
+    port_unlock(&gm->lock);
     if (gm->separate) {
         __atomic_store_n(&gm->shared[k], pa[1], __ATOMIC_RELEASE);
     }
@@ -93,7 +95,9 @@ static int appear(struct gmem_change *c, uint64_t k, const uint64_t pa[2])
     for (f = gm->followers; f != NULL; f = f->next) {
         f->ops->gain(f, c);
     }
+    port_lock(&gm->lock);
     gmem_turn(c, false);
+    port_unlock(&gm->lock);
     for (f = gm->followers; f != NULL; f = f->next) {
         f->ops->settle(f, c);
     }

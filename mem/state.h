@@ -10,7 +10,7 @@
  * c its slot. */
 void gmem_claim(struct gmem_change *c);
 void gmem_unclaim(const struct gmem_change *c, bool done);
-/* From begin to end, faults in the range retry. */
+/* From begin to end, faults in the range retry. The object's lock is held. */
 void gmem_turn(const struct gmem_change *c, bool on);
 
 /* Pages from `page` to the end of its chunk, at most n. */
@@ -37,7 +37,13 @@ static inline uint64_t gmem_nchunks(const struct gmem *gm)
     return gm->npages / CHUNK_PAGES;
 }
 
-/* What followers need, and the store of states, which has one writer at a time: all, or nothing. */
-int gmem_reserve(struct gmem_change *c, enum gmem_state to);
+/* A step of the change c, in every follower. */
+#define GMEM_TELL(c, step)                                                \
+    for (struct follower *f = (c)->gm->followers; f != NULL; f = f->next) \
+    f->ops->step(f, c)
+
+/* What followers need, and the store of states, which has one writer at a time: all, or nothing. Then
+ * the change has begun: nothing can fail, and faults in the range retry. */
+int gmem_begin(struct gmem_change *c, enum gmem_state to);
 
 #endif

@@ -106,7 +106,7 @@ static uint64_t next_run(const struct binding *b, uint64_t p, uint64_t end, bool
     *shown = s != GMEM_LOST &&
              (b->view == VIEW_GUEST ? chunks[p / CHUNK_PAGES] != GMEM_HOLE : s != GMEM_PRIVATE);
     while (q < end) {
-        enum gmem_state t = gmem_state(gm, q);
+        enum gmem_state t = q == p ? s : gmem_state(gm, q);
 
         if (b->view == VIEW_GUEST ? gmem_seen(t) != gmem_seen(s) : t != s) {
             break;

@@ -86,46 +86,48 @@ static bool next_piece(const struct binding *b, const struct gmem_change *c, str
 
 static void trim(struct pt_pool *reserve, uint32_t keep)
 {
-    struct pt_pool back = { 0 };
-
     while (reserve->count > keep) {
-        pt_pool_push(&back, pt_pool_pop(reserve));
+        frame_tables_put(pt_pool_pop(reserve), 1);
     }
-    frame_tables_release(&back);
 }
 
 /* ---- prepare ---- */
+
+/* Inside one block of each view? Then what slot 0 keeps is enough, whatever stands there. */
+static bool in_a_block(const struct binding *b, uint64_t page, uint64_t n)
+{
+    _Static_assert(2 * (UPPER_MAX + 1) + UPPER_MAX <= SPACE_RESERVE, "both ends, and a merge");
+    uint64_t last = page + (n - 1);
+
+    return page / CHUNK_PAGES == last / CHUNK_PAGES &&
+           binding_ia(b, page) / SIZE_2M == binding_ia(b, last) / SIZE_2M;
+}
 
 static int change_prepare(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
     struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
+    const struct pt_live *live = &s->pt.cfg.live;
     struct piece p = { 0 };
+    int err = 0;
 
+    k->kept = k->reserve.count;
     if (!concerns(b, c, &p.page, &p.n)) {
         return 0;
     }
-    /* In the worst case: a fault may still map a large leaf here before faults are held off. Two
-     * more for a merge that breaks. */
-    space_share_lock(s); /* a log may begin */
-    uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + UPPER_MAX;
+    if (k->kept < SPACE_RESERVE || !in_a_block(b, p.page, p.n)) {
+        /* In the worst case: a fault may still map a large leaf here before faults are held off. Two
+         * more for a merge that breaks. */
+        space_share_lock(s); /* a log may begin */
+        uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + UPPER_MAX;
 
-    space_share_unlock(s);
-
-    k->kept = k->reserve.count;
-    if (k->reserve.count < need) {
-        int err = frame_tables_reserve(&k->reserve, need - k->reserve.count);
-
-        if (err != 0) {
-            return err;
-        }
+        space_share_unlock(s);
+        err = need > k->kept ? frame_tables_reserve(&k->reserve, need - k->kept) : 0;
     }
-    if (!loses(b, c) || s->pt.cfg.live.stalls) {
-        return 0;
+    if (err != 0 || !loses(b, c) || live->stalls || (live->bbm >= 2 && !live->exec_4k)) {
+        return err; /* any leaf can be cut, or broken as a whole */
     }
-    int err = 0;
-
     space_share_lock(s);
     while (err == 0 && next_piece(b, c, &p)) {
         err = pt_cut_check(&s->pt, p.ia, p.len);
@@ -139,13 +141,9 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
 
 static void change_cancel(struct follower *f, const struct gmem_change *c)
 {
-    struct binding *b = of(f);
-    struct binding_change *k = kept_of(b, c);
-    struct piece p = { 0 };
+    struct binding_change *k = kept_of(of(f), c);
 
-    if (concerns(b, c, &p.page, &p.n)) {
-        trim(&k->reserve, k->kept);
-    }
+    trim(&k->reserve, k->kept);
 }
 
 /* ---- lose ---- */
@@ -167,25 +165,22 @@ static void widen(struct binding *b, struct piece *p)
     p->len = last - from + 1;
 }
 
-/* Cuts at every piece's edges, and waits until the large leaves are forgotten: only then may the
- * break's invalidation carry the level of the small ones. */
-static void cut_edges(struct binding *b, const struct gmem_change *c, struct piece p)
+/* Cuts at the piece's edges, and waits until the large leaves are forgotten: only then may the break's
+ * invalidation carry the level of the small ones. */
+static void cut_edges(struct binding *b, struct binding_change *k, struct piece *p)
 {
-    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
+    int err = pt_cut(&s->pt, p->ia, p->len, &k->reserve, &k->gather);
 
-    while (next_piece(b, c, &p)) {
-        if (pt_cut_check(&s->pt, p.ia, p.len) != 0) {
-            continue; /* it stalls: lose() breaks the whole leaf */
-        }
-        if (pt_cut(&s->pt, p.ia, p.len, &k->reserve, &k->gather) != 0) {
-            port_panic("space: a prepared cut failed");
-        }
+    if (err == -EOPNOTSUPP) {
+        widen(b, p); /* it stalls: the whole leaf goes */
+        return;
     }
-    if (!pt_gather_empty(&k->gather)) {
-        s->cuts++;
-        space_flush(s, &k->gather);
+    if (err != 0) {
+        port_panic("space: a prepared cut failed");
     }
+    s->cuts++;
+    space_flush(s, &k->gather);
 }
 
 /* Are these all the pages that a window chunk shows? Then its table goes too. */
@@ -197,6 +192,14 @@ static bool last_of_chunk(const struct gmem_change *c, uint64_t page, uint64_t n
            !gmem_any(c->gm, end, first + CHUNK_PAGES - end, c->from);
 }
 
+/* A hole that holds the whole block: no table is there. */
+static bool empty_block(const struct space *s, uint64_t ia)
+{
+    struct pt_leaf leaf;
+
+    return pt_lookup(&s->pt, ia, &leaf) == 0 && !leaf.present && leaf.last - leaf.ia >= SIZE_2M - 1;
+}
+
 static void change_lose(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
@@ -204,33 +207,37 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
     struct space *s = b->space;
     struct piece p = { 0 };
 
-    k->issued = false;
     if (!concerns(b, c, &p.page, &p.n) || !loses(b, c)) {
         return;
     }
     space_lock(s);
-    cut_edges(b, c, p);
     while (next_piece(b, c, &p)) {
         uint64_t n = p.len >> PAGE_SHIFT;
         bool whole = ((p.ia | p.len) & (SIZE_2M - 1)) == 0;
 
-        if (b->view == VIEW_HOST && last_of_chunk(c, p.page - n, n)) {
-            whole = true;
-        }
-        if (pt_cut_check(&s->pt, p.ia, p.len) != 0) {
-            widen(b, &p);
+        if (b->view == VIEW_HOST) {
+            if (empty_block(s, p.ia)) {
+                continue;
+            }
+            whole = whole || last_of_chunk(c, p.page - n, n);
         }
         /* Whole blocks: their tables go as well, so that one large leaf can come. Else tables stay:
          * the page comes back. */
-        int err = whole ? pt_unmap(&s->pt, p.ia, p.len, &k->gather)
-                        : pt_break(&s->pt, p.ia, p.len, &k->gather);
+        int err = -EINVAL;
 
+        for (unsigned cut = 0; err == -EINVAL && cut < 2; cut++) {
+            if (cut != 0) { /* a leaf crosses an end: nothing of this piece has changed yet */
+                cut_edges(b, k, &p);
+            }
+            err = whole ? pt_unmap(&s->pt, p.ia, p.len, &k->gather)
+                        : pt_break(&s->pt, p.ia, p.len, &k->gather);
+        }
         if (err != 0 || (whole && pt_trim(&s->pt, p.ia, p.len, &k->gather) != 0)) {
             port_panic("space: a prepared break failed");
         }
         space_log_broken(s, &k->gather, p.ia, p.ia + (p.len - 1));
     }
-    k->issued = space_issue(s, &k->gather);
+    (void)space_issue(s, &k->gather);
     s->refreshes++;
     space_unlock(s);
 }
@@ -240,10 +247,9 @@ static void change_wait(struct follower *f, const struct gmem_change *c)
     struct binding *b = of(f);
     struct binding_change *k = kept_of(b, c);
 
-    if (k->issued) {
+    if (!pt_gather_empty(&k->gather)) { /* then it was issued */
         space_wait(b->space);
         space_reclaim(b->space, &k->gather);
-        k->issued = false;
     }
 }
 
@@ -253,6 +259,19 @@ static void map_or_die(struct binding *b, uint64_t page, uint64_t n, struct pt_p
 {
     if (n != 0 && binding_map(b, page, n, pool) != 0) {
         port_panic("space: a prepared map failed");
+    }
+}
+
+/* The pages of a change are in one state: in a chunk, one run of frames, if there are any. */
+static void map_change(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
+{
+    uint64_t pa = gmem_frame(b->f.gm, page);
+    bool plain = b->view == VIEW_GUEST && pa < GMEM_HOLE && b->space->log.kind == SPACE_LOG_OFF;
+
+    if (!plain || gmem_in_chunk(page, n) != n ||
+        pt_map(&b->space->pt, binding_ia(b, page), pa, n << PAGE_SHIFT, b->prot, binding_cap(b),
+               pool) != 0) {
+        map_or_die(b, page, n, pool);
     }
 }
 
@@ -291,9 +310,11 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
     struct space *s = b->space;
+    bool map = gains(b, c) && b->prefill;
     uint64_t page, n;
 
-    if (!concerns(b, c, &page, &n)) {
+    /* A window that faults fill has nothing to do. Only a change that runs alone makes it busy. */
+    if (!concerns(b, c, &page, &n) || (b->view == VIEW_HOST && !map && !b->busy)) {
         return;
     }
     space_lock(s);
@@ -301,8 +322,8 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
         /* Other content, whoever wrote it. */
         space_log_mark(s, binding_ia(b, page), binding_ia(b, page + n) - 1);
     }
-    if (gains(b, c) && b->prefill) {
-        map_or_die(b, page, n, &kept_of(b, c)->reserve);
+    if (map) {
+        map_change(b, page, n, &kept_of(b, c)->reserve);
     }
     if (b->busy) {
         put_back(b, page, n, &kept_of(b, c)->reserve);

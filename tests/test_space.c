@@ -288,6 +288,13 @@ static void faults(void **state)
     assert_true(ts_at(h, t.p1[600], &shift) == t.p1[600] && shift == 12);
     assert_int_equal(gmem_convert(&t.gm, 600, 1, false, GMEM_KEEP), 0);
     REFUSED(space_fault(&h->s, t.p1[600], PT_READ), -EPERM);
+    /* The last page of a chunk takes the window's table with it, looked at or not. */
+    assert_int_equal(gmem_convert(&t.gm, 700, 1, true, GMEM_KEEP), 0);
+    assert_int_equal(gmem_convert(&t.gm, 900, 1, true, GMEM_KEEP), 0);
+    assert_int_equal(space_fault(&h->s, t.p1[700], PT_READ), 0);
+    assert_int_equal(gmem_convert(&t.gm, 700, 1, false, GMEM_KEEP), 0);
+    assert_int_equal(gmem_convert(&t.gm, 900, 1, false, GMEM_KEEP), 0);
+    tp_assert(tp_count(&h->s.pt).tables == 0, "window-table-kept\n");
     assert_int_equal(gmem_convert(&t.gm, 1024, 512, true, GMEM_KEEP), 0);
     assert_int_equal(space_fault(&h->s, t.p1[1030], PT_READ), 0);
     assert_true(ts_at(h, t.p1[1030], &shift) == t.p1[1030] && shift == 21);

@@ -76,9 +76,12 @@ bool frame_may_use(uint64_t pa, owner_t who);
  * the caller did not hold: a broken promise of ours).
  */
 int frames_hold(uint64_t pa, uint64_t n, owner_t owner, owner_t borrower);
-void frames_lend(uint64_t pa, uint64_t n,
-                 owner_t borrower); /* OWNER_NONE: back to its owner alone */
-void frames_unhold(uint64_t pa, uint64_t n);
+/* OWNER_NONE: back to its owner alone; OWNER_ANY: lent as it was */
+void frames_lend(uint64_t pa, uint64_t n, owner_t borrower);
+static inline void frames_unhold(uint64_t pa, uint64_t n)
+{
+    frames_lend(pa, n, OWNER_ANY);
+}
 
 /* The run of equal frames (owner, borrower, state, flags, pins) that starts at pa: true and *last =
  * its last byte; false when pa is not covered. For digests: pa = last + 1 until false. */

@@ -51,7 +51,6 @@ enum space_view {
 
 /* What a binding keeps between the steps of one change; its converter's alone. */
 struct binding_change {
-    bool issued;
     uint32_t kept;          /* pages in reserve before prepare: what a refusal goes back to */
     struct pt_pool reserve; /* slot 0 keeps some between changes */
     struct pt_gather gather;
