@@ -81,16 +81,23 @@ uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
     return (uint32_t)n;
 }
 
+/* What is held: the last one, then the others. */
+static PT_ONCE void free_held(const struct pt *pt, struct pt_gather *g)
+{
+    uint64_t pa = g->held[--g->held_n];
+    unsigned h = (unsigned)(pa & (PAGE_SIZE - 1));
+
+    pt_free_subtree(pt_format(pt->cfg.format), pt, &g->freed, pa - h, h);
+    pt_gather_done(pt, g);
+}
+
+/* Most gathers hold nothing: one store, and no stack frame for what is behind. */
 void pt_gather_done(const struct pt *pt, struct pt_gather *g)
 {
-    while (g->held_n != 0) {
-        uint64_t pa = g->held[--g->held_n];
-        unsigned h = (unsigned)(pa & (PAGE_SIZE - 1));
-
-        pt_free_subtree(pt_format(pt->cfg.format), pt, &g->freed, pa - h, h);
+    if (g->held_n != 0) {
+        free_held(pt, g);
+        return;
     }
-    g->n = 0;
-    g->all = false;
-    g->more = false;
-    g->root = false;
+    g->n = g->held_n = 0;
+    g->all = g->more = g->root = false;
 }

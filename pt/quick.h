@@ -71,15 +71,45 @@ static FMT_INLINE bool quick_walk(const struct pt_fmt *f, const struct pt *pt, u
            (to == 1 || quick_step(f, ia, 1, e));
 }
 
-/* The first record. Atomic loads: gcc would read both fields as one word, which waits until the two
- * stores of pt_gather_done() are through. */
-static FMT_INLINE void gather_quick(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t level)
+/* Is the entry's store, and the first record, all that is left to do? Atomic loads: gcc would read both
+ * fields as one word, which waits for a store of less than that. */
+static FMT_INLINE bool quick_plain(const struct pt *pt, const struct pt_gather *g)
 {
-    if (__atomic_load_n(&g->n, __ATOMIC_RELAXED) != 0 ||
-        __atomic_load_n(&g->all, __ATOMIC_RELAXED)) {
-        pt_gather_add(g, ia, last, level, false);
+    return !PORT_WATCHED && !pt->cfg.incoherent && __atomic_load_n(&g->n, __ATOMIC_RELAXED) == 0 &&
+           !__atomic_load_n(&g->all, __ATOMIC_RELAXED);
+}
+
+/* The leaf *e keeps the bits `keep` and gets `set`; if `plain`, no test is watching. */
+static FMT_INLINE void quick_set(uint64_t *e, uint64_t keep, uint64_t set, bool plain)
+{
+    if (keep == 0) {
+        port_quick_store(e, set, plain);
         return;
     }
+    uint64_t v = port_pte_load(e);
+
+    while (!port_quick_cas(e, &v, (v & keep) | set, plain)) {
+    }
+}
+
+static PT_ONCE void quick_more(const struct pt *pt, uint64_t *e, uint64_t keep, uint64_t set,
+                               uint64_t ia, uint64_t last, uint8_t level, struct pt_gather *g)
+{
+    quick_set(e, keep, set, false);
+    clean(pt, e, 1);
+    pt_gather_add(g, ia, last, level, false);
+}
+
+/* The end of a call that changes the leaf *e, which maps [ia, last]. What is rare is a call at the end: it
+ * would cost the others a stack frame in the middle. */
+static FMT_INLINE void quick_end(const struct pt *pt, uint64_t *e, uint64_t keep, uint64_t set,
+                                 uint64_t ia, uint64_t last, uint8_t level, struct pt_gather *g)
+{
+    if (!quick_plain(pt, g)) {
+        quick_more(pt, e, keep, set, ia, last, level, g);
+        return;
+    }
+    quick_set(e, keep, set, true);
     g->n = 1;
     g->inv[0].ia = ia;
     g->inv[0].last = last;
@@ -133,9 +163,7 @@ static FMT_INLINE bool remove_leaf_quick(const struct pt_fmt *f, struct pt *pt, 
         ent_span(f, h, v) != 0) {
         return false;
     }
-    port_pte_store(e, 0);
-    clean(pt, e, 1);
-    gather_quick(g, ia, hgt_last(f, h, ia), hgt_level(h));
+    quick_end(pt, e, 0, 0, ia, hgt_last(f, h, ia), hgt_level(h), g);
     return true;
 }
 
@@ -183,7 +211,7 @@ static FMT_INLINE bool translate_quick(const struct pt_fmt *f, const struct pt *
 static FMT_INLINE bool replace_quick(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
                                      uint64_t oa, uint64_t len, struct pt_gather *g)
 {
-    uint64_t at = oa >> f->oa_shift, *e, v;
+    uint64_t *e, v;
 
     if (!f->swap_oa || len != hgt_size(f, 0) || ((ia | oa) & (len - 1)) != 0 || oa > pt->oa_max ||
         !quick_walk(f, pt, ia, 0, &e)) {
@@ -193,10 +221,7 @@ static FMT_INLINE bool replace_quick(const struct pt_fmt *f, struct pt *pt, uint
     if (!ent_present(f, v) || ent_span(f, 0, v) != 0) {
         return false;
     }
-    while (!port_pte_cas(e, &v, (v & ~f->oa_mask) | at)) {
-    }
-    clean(pt, e, 1);
-    gather_quick(g, ia, hgt_last(f, 0, ia), hgt_level(0));
+    quick_end(pt, e, ~f->oa_mask, oa >> f->oa_shift, ia, hgt_last(f, 0, ia), hgt_level(0), g);
     return true;
 }
 

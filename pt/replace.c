@@ -55,6 +55,12 @@ static FMT_INLINE int replace(const struct pt_fmt *f, struct pt *pt, uint64_t ia
     return ret;
 }
 
+static PT_ONCE int replace_any(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
+                               struct pt_gather *g)
+{
+    PT_SHARED(pt->cfg.format, -EINVAL, replace, pt, ia, oa, len, g)
+}
+
 int pt_replace_check(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len)
 {
     PT_SHARED(pt->cfg.format, -EINVAL, replace_check, pt, ia, oa, len)
@@ -63,5 +69,5 @@ int pt_replace_check(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len
 int pt_replace(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, struct pt_gather *g)
 {
     PT_QUICK(pt->cfg.format, 0, replace_quick, pt, ia, oa, len, g)
-    PT_SHARED(pt->cfg.format, -EINVAL, replace, pt, ia, oa, len, g)
+    return replace_any(pt, ia, oa, len, g);
 }

@@ -154,11 +154,11 @@ struct pt_gather {
     struct pt_inv inv[PT_GATHER_MAX];
     uint32_t n;
     bool all;
+    bool root; /* pt_grow changed the start table */
+    bool more; /* pt_merge stopped early, see there */
+    uint8_t held_n;
     bool dirty; /* a tracked leaf that was broken or made read-only was dirty: the range's owner
                    must log it as dirty, the entry no longer says so */
-    bool root;  /* pt_grow changed the start table */
-    bool more;  /* pt_merge stopped early, see there */
-    uint8_t held_n;
     uint64_t held[PT_GATHER_HELD + 4]; /* tables, with all below them, that were replaced by a leaf
                                       (pt_merge) or unlinked: pa | height. Walkers may still read
                                       them through a walk cache, and after a merge must find the old

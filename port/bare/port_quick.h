@@ -12,6 +12,10 @@ PORT_INLINE uint64_t *port_entry(uint64_t pa, uint64_t index)
     return (uint64_t *)pa + index;
 }
 
+#define PORT_WATCHED                     0
+#define port_quick_store(e, v, plain)    port_pte_store(e, v)
+#define port_quick_cas(e, old, v, plain) port_pte_cas(e, old, v)
+
 #include "pt/quick.h"
 
 #endif

@@ -15,6 +15,7 @@
 
 uint64_t hosted_bias;
 const struct hosted_hook *hosted_hook_now;
+bool hosted_watched;
 static bool quiet;
 
 __attribute__((constructor)) static void arena_map(void)
@@ -70,6 +71,7 @@ uint64_t port_pa(const void *va)
 
 void hosted_set_hook(const struct hosted_hook *h)
 {
+    hosted_watched = h && (h->before || h->after || h->publish);
     __atomic_store_n(&hosted_hook_now, h, __ATOMIC_RELEASE);
 }
 
