@@ -40,6 +40,9 @@ static bool retrack_some(struct space *s, uint64_t *pos, uint64_t last, struct p
         if (!pt_next(&s->pt, pos, last, &leaf)) {
             return false;
         }
+        if (!leaf.present) {
+            *pos = pt_hole_end(&s->pt, *pos, last, 64); /* as much as to change a leaf */
+        }
         if (!leaf.present || (leaf.prot & PT_DEVICE) != 0) {
             continue;
         }
@@ -148,9 +151,6 @@ int space_log_start(struct space *s, enum space_log_kind kind, uint64_t ia, uint
     if (want.last < ia || want.last >> s->pt.cfg.ia_bits != 0) {
         return -ERANGE;
     }
-    for (uint64_t i = 0; bits != NULL && i < len / SPACE_LOG_BLOCK; i++) {
-        bits[i] = 0;
-    }
     port_lock(&s->map_lock);
     space_lock(s);
     int err = start_locked(s, &want);
@@ -161,6 +161,21 @@ int space_log_start(struct space *s, enum space_log_kind kind, uint64_t ia, uint
     }
     port_unlock(&s->map_lock);
     return err;
+}
+
+/* What was not read is forgotten. Bits are in parts that something touched, and nowhere else. */
+static void forget(const struct space_log *l)
+{
+    uint64_t blocks = ((uint64_t)1 << log_part_shift(l)) / SPACE_LOG_BLOCK;
+    uint64_t all = (l->last - l->ia) / SPACE_LOG_BLOCK + 1;
+
+    for (uint64_t w = 0; l->bits != NULL && w < all; w++) {
+        if (log_touched(l, w / blocks)) {
+            l->bits[w] = 0;
+        } else {
+            w += blocks - 1;
+        }
+    }
 }
 
 int space_log_stop(struct space *s)
@@ -176,6 +191,7 @@ int space_log_stop(struct space *s)
     space_unlock(s);
     if (old.kind > SPACE_LOG_AHEAD) {
         retrack(s, old.ia, old.last);
+        forget(&old);
     }
     space_lock(s);
     s->log = (struct space_log){ .kind = SPACE_LOG_OFF };

@@ -100,6 +100,7 @@ static void open_world(uint64_t seed)
     t.in_wait = in_wait;
     t.after_store = anywhere;
     memset(written, 0, sizeof(written));
+    memset(bits, 0, sizeof(bits)); /* a test that failed leaves some */
     writing = log_on = false;
     writes = faults = 0;
 }

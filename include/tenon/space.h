@@ -198,8 +198,8 @@ int space_prefill(struct space *s);
 /* ---- log.c; one call of these, space_map and space_unmap at a time per space (map_lock) ---- */
 /*
  * Starts a log of [ia, ia+len), both multiples of SPACE_LOG_BLOCK. `bits` has one bit for each page,
- * is zeroed here, and is the space's until the stop. Every write that begins after the return is
- * logged. A log that was started AHEAD (bits NULL) is turned into one that watches by a second call
+ * all zero (as new memory is: nothing here looks at all of it), and is the space's until the stop, which leaves
+ * it all zero. Every write that begins after the return is logged. A log that was started AHEAD (bits NULL) is turned into one that watches by a second call
  * for the same range.
  * -EINVAL alignment, kind, an end inside a binding, a window (VIEW_HOST) in the range; -ERANGE; -EBUSY
  * a log is on; -EOPNOTSUPP: DIRTY_BIT and a walker does not set it; WRITE_PROTECT and a device walks
