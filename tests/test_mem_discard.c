@@ -267,23 +267,38 @@ static void memfd(void **state)
     close_all();
 }
 
-/* Frames of 2 MiB, where the machine has some to spare. */
-static void huge(void **state)
+/* n frames of that size, where the machine has some to spare; the first is given back. */
+static void large(uint64_t at, unsigned shift, uint64_t n)
 {
-    uint64_t at = TS_POOL + 8 * CHUNK_SIZE;
-    int err = hosted_memfd(at, 2 * CHUNK_SIZE, 21);
+    uint64_t size = (uint64_t)1 << shift;
+    int err = hosted_memfd(at, n * size, shift);
 
-    (void)state;
     if (err != 0) {
-        print_message("no frames of 2 MiB to be had here: %s (vm.nr_hugepages)\n", strerror(-err));
+        print_message("%lu frames of %lu MiB are not to be had here: %s\n", (unsigned long)n,
+                      (unsigned long)(size >> 20), strerror(-err));
         skip();
     }
-    assert_int_equal(hosted_memfd_bytes(at), 2 * CHUNK_SIZE); /* taken at once */
-    memset(port_va(at), 7, 2 * CHUNK_SIZE);
-    hosted_punch(at, CHUNK_SIZE);
-    tp_assert(hosted_memfd_bytes(at) == CHUNK_SIZE, "not-discarded: %lu bytes\n",
+    assert_int_equal(hosted_memfd_bytes(at), n * size); /* taken at once */
+    *(uint8_t *)port_va(at) = 6;
+    *(uint8_t *)port_va(at + n * size - 1) = 7;
+    hosted_punch(at, size);
+    tp_assert(hosted_memfd_bytes(at) == (n - 1) * size, "not-discarded: %lu bytes\n",
               (unsigned long)hosted_memfd_bytes(at));
-    assert_int_equal(*(uint8_t *)port_va(at + CHUNK_SIZE), 7);
+    if (n != 1) { /* nobody touches what may be another process's by now */
+        assert_int_equal(*(uint8_t *)port_va(at + n * size - 1), 7);
+    }
+}
+
+static void huge(void **state)
+{
+    (void)state;
+    large(TS_POOL + 8 * CHUNK_SIZE, 21, 2);
+}
+
+static void giant(void **state)
+{
+    (void)state;
+    large(HOSTED_BASE + 4 * GIB, 30, 1);
 }
 
 /* KVM's own memory for guests, where this process may have some. */
@@ -308,9 +323,9 @@ static void guest_memfd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(policies),    cmocka_unit_test(lazy),  cmocka_unit_test(no_memory),
-        cmocka_unit_test(together),    cmocka_unit_test(memfd), cmocka_unit_test(huge),
-        cmocka_unit_test(guest_memfd),
+        cmocka_unit_test(policies), cmocka_unit_test(lazy),        cmocka_unit_test(no_memory),
+        cmocka_unit_test(together), cmocka_unit_test(memfd),       cmocka_unit_test(huge),
+        cmocka_unit_test(giant),    cmocka_unit_test(guest_memfd),
     };
 
     return cmocka_run_group_tests_name("mem_discard", tests, NULL, NULL);

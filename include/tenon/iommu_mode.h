@@ -64,7 +64,7 @@ int iommu_view_set(struct iommu_view *v, enum iommu_mode mode);
 
 /*
  * A log of the CPU's tree (space_log_start), and, where the devices have a tree of their own whose
- * walker sets dirty bits, a log of that one: io_bits, as large as bits; may be NULL. In share mode a
+ * walker sets dirty bits, a log of that one: io_bits, as large as bits and as zero; may be NULL. In share mode a
  * kind that the IOMMU cannot honour first moves the devices to their own tree (A6): write-protect
  * always; the dirty bit where the IOMMU does not set it (such leaves look read-only to it). v->io_logged
  * says whether what devices write is seen; if not, take what they may write for written.

@@ -21,14 +21,15 @@ static bool quiet;
 __attribute__((constructor)) static void arena_map(void)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    unsigned char *room = mmap(NULL, HOSTED_ROOM, PROT_NONE, flags, -1, 0);
+    const uint64_t align = (uint64_t)1 << 30; /* for frames of 1 GiB */
+    void *room = mmap(NULL, HOSTED_ROOM + align, PROT_NONE, flags, -1, 0);
 
-    if (room == MAP_FAILED || mmap(room + HOSTED_BASE, HOSTED_SIZE, PROT_READ | PROT_WRITE,
+    hosted_bias = ((uint64_t)room + align - 1) & ~(align - 1);
+    if (room == MAP_FAILED || mmap(hosted_arena(), HOSTED_SIZE, PROT_READ | PROT_WRITE,
                                    flags | MAP_FIXED, -1, 0) == MAP_FAILED) {
         perror("hosted arena");
         abort();
     }
-    hosted_bias = (uint64_t)room;
 }
 
 int hosted_arena_share(void)
