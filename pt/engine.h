@@ -159,11 +159,14 @@ static FMT_INLINE uint8_t hgt_level(unsigned h)
     return (uint8_t)(h <= 3 ? 3 - h : PT_LEVEL_ANY);
 }
 
-/* The start table(s): height, address, entries taken as one array. */
+/* The start table(s), entries taken as one array: a pointer, and in its low bits the height, and above
+ * that what the port's short ways know a tree by (quick.h). */
 static FMT_INLINE uint64_t top_load(const struct pt *pt)
 {
     return __atomic_load_n(&pt->top, __ATOMIC_ACQUIRE);
 }
+
+#define top_table(top) ((uint64_t *)((top) & ~(PAGE_SIZE - 1)))
 
 static FMT_INLINE unsigned top_height(const struct pt *pt)
 {
@@ -219,7 +222,7 @@ static FMT_INLINE void walk(const struct pt_fmt *f, const struct pt *pt, uint64_
 {
     uint64_t top = top_load(pt);
     unsigned h = (unsigned)(top & 7);
-    uint64_t *t = port_table(top & ~(uint64_t)7);
+    uint64_t *t = top_table(top);
 
     w->tab[h] = t;
     w->h = h;

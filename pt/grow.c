@@ -29,7 +29,8 @@ static FMT_INLINE int grow(const struct pt_fmt *f, struct pt *pt, uint64_t last,
         /* From here on calls find the new table; walkers, when they are told. */
         pt->root = pa;
         pt->cfg.start_level = (int8_t)(2 - (int)h);
-        __atomic_store_n(&pt->top, pa | (h + 1), __ATOMIC_RELEASE);
+        __atomic_store_n(&pt->top, (uintptr_t)t | ((pt->top & (PAGE_SIZE - 1)) + 1),
+                         __ATOMIC_RELEASE);
         g->root = true;
         if (pt->leaf_h < f->leaf_h && (max == 0 || hgt_shift(f, pt->leaf_h + 1u) <= max)) {
             pt->leaf_h++;

@@ -65,16 +65,14 @@ static FMT_INLINE int map(const struct pt_fmt *f, struct pt *pt, uint64_t ia, ui
 }
 
 static PT_ONCE int map_any(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
-                           uint64_t cap, struct pt_pool *pool)
-{
+                           uint64_t cap, struct pt_pool *pool){
     PT_SWITCH(pt->cfg.format, -EINVAL, map, pt, ia, oa, len, prot, cap, pool)
 }
 
-int pt_map(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
-           uint64_t max_level_size, struct pt_pool *pool)
+PT_QUICK_MOST(map_any) int pt_map(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
+                                  uint32_t prot, uint64_t max_level_size, struct pt_pool *pool)
 {
-    PT_QUICK(pt->cfg.format, 0, map_quick, pt, ia, oa, len, prot, max_level_size)
-    return map_any(pt, ia, oa, len, prot, max_level_size, pool);
+    PT_QUICK_MAP(map_any, pt, ia, oa, len, prot, max_level_size, pool)
 }
 
 static FMT_INLINE int need_map(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,

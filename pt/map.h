@@ -165,7 +165,7 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
     for (;;) {
         uint64_t top = top_load(pt);
         unsigned h = (unsigned)(top & 7), n;
-        uint64_t *t = port_table(top & ~(uint64_t)7), *e;
+        uint64_t *t = top_table(top), *e;
         bool hidden = false;
 
         for (;;) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Trees as a whole: configuration, start tables, what a call may need, teardown. */
 #include "engine.h"
+#include "port_quick.h"
 
 struct pt_live pt_live_meet(struct pt_live a, struct pt_live b)
 {
@@ -51,10 +52,10 @@ int pt_init(struct pt *pt, const struct pt_config *cfg, uint64_t root)
         return -EINVAL;
     }
     *pt = (struct pt){ .cfg = *cfg, .root = root, .root_pages = (uint32_t)pages };
-    pt->top = root | (unsigned)root_height(f, cfg);
     pt->ia_max = ((uint64_t)1 << cfg->ia_bits) - 1;
     pt->oa_max = ((uint64_t)1 << cfg->oa_bits) - 1;
     pt->wide = cfg->oa_bits > 48 || cfg->ia_bits > 48; /* for formats that have two forms */
+    pt->top = (uintptr_t)port_table(root) | quick_kind(f, pt) | (unsigned)root_height(f, cfg);
     max = cfg->live.leaf_max != 0 ? cfg->live.leaf_max : 63;
     pt->leaf_h = f->leaf_h;
     while (pt->leaf_h > 0 && (pt->leaf_h > top_height(pt) || hgt_shift(f, pt->leaf_h) > max)) {

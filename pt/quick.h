@@ -9,19 +9,40 @@
 
 #include "engine.h"
 
-/* Tries call(the constant format, ...): returns `result` if it says yes, goes on behind if no. */
-#define PT_QUICK_CASE(id, fmt, prefix, result, call, ...) \
-    case id:                                              \
-        if (call(&(fmt), __VA_ARGS__)) {                  \
-            return (result);                              \
-        }                                                 \
-        break;
-#define PT_QUICK(format, ...)                    \
-    switch (format) {                            \
-        PORT_FORMATS(PT_QUICK_CASE, __VA_ARGS__) \
-    default:                                     \
-        break;                                   \
+/* The low byte of pt->top, for a start table of height h; without such a number a tree knows no short
+ * ways. */
+#define QUICK_KIND(id, h) ((uint8_t)(((id) + 1u) << 3 | (h)))
+
+static FMT_INLINE unsigned quick_kind(const struct pt_fmt *f, const struct pt *pt)
+{
+    return f->wide_at != 0 && pt->wide ? 0 : QUICK_KIND(f->id, 0);
+}
+
+/*
+ * Returns `yes` if call(the constant format, the constant height of the start table, pt->top, ...) does it,
+ * `no` otherwise. With four levels one comparison after the other, in the port's order of formats: for the
+ * first few that is less than any other way to find the right one, and the empty statement keeps
+ * compilers from making a table of jumps of them.
+ */
+#define PT_QUICK_3(id, fmt, prefix, top, yes, no, call, ...)     \
+    __asm__ volatile("");                                        \
+    if ((uint8_t)(top) == QUICK_KIND(id, 3)) {                   \
+        return call(&(fmt), 3, top, __VA_ARGS__) ? (yes) : (no); \
     }
+#define PT_QUICK_2(id, fmt, prefix, top, yes, no, call, ...) \
+    case QUICK_KIND(id, 2):                                  \
+        return call(&(fmt), 2, top, __VA_ARGS__) ? (yes) : (no);
+#define PT_QUICK(pt, yes, no, ...)                               \
+    do {                                                         \
+        const uint64_t top_ = top_load(pt);                      \
+                                                                 \
+        PORT_FORMATS(PT_QUICK_3, top_, yes, no, __VA_ARGS__)     \
+        switch ((uint8_t)top_) {                                 \
+            PORT_FORMATS(PT_QUICK_2, top_, yes, no, __VA_ARGS__) \
+        default:                                                 \
+            return (no);                                         \
+        }                                                        \
+    } while (0);
 
 /* Address bits of a link that lead to no table page of this port. */
 static FMT_INLINE uint64_t link_bad(const struct pt_fmt *f)
@@ -29,46 +50,60 @@ static FMT_INLINE uint64_t link_bad(const struct pt_fmt *f)
     return ~(f->oa_mask & ~(PORT_NO_TABLE >> f->oa_shift));
 }
 
-/* *e at height h is a link as the engine makes them: then on to the entry for ia in its table. One
- * exclusive-or takes its bits away, and whatever else it may be (a leaf, nothing) does not survive it. */
-static FMT_INLINE bool quick_step(const struct pt_fmt *f, uint64_t ia, unsigned h, uint64_t **e)
+static FMT_INLINE uint64_t link_bits(const struct pt_fmt *f, unsigned h)
 {
-    uint64_t v = port_pte_load(*e) ^ (f->table_bits | f->table_type | h * f->table_step);
-
-    if ((v & link_bad(f)) != 0) {
-        return false;
-    }
-    *e = port_entry(v << f->oa_shift, hgt_index(f, h - 1, ia));
-    return true;
+    return f->table_bits | f->table_type | h * f->table_step;
 }
 
-/* *e is the entry for ia in the start table; its height, or 0 for the long way. */
-static FMT_INLINE unsigned quick_start(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
-                                       uint64_t **e)
+/* Is v, of height h, a link as the engine makes them? One subtraction takes its bits away, and whatever
+ * else it may be (a leaf, nothing) does not survive it. */
+static FMT_INLINE bool is_link(const struct pt_fmt *f, unsigned h, uint64_t v)
 {
-    uint64_t top = top_load(pt);
-    bool plain = ia <= pt->ia_max && !(f->wide_at != 0 && pt->wide) &&
-                 !(f->grows && ia >> hgt_shift(f, 4) != 0);
+    return __builtin_expect(((v - link_bits(f, h)) & link_bad(f)) == 0, 1);
+}
 
-    if (plain && (top & (PORT_NO_TABLE | 7)) == 3) {
-        *e = port_entry(top - 3, ia >> hgt_shift(f, 3));
-        return 3;
-    }
-    if (plain && !f->grows && (top & (PORT_NO_TABLE | 7)) == 2) {
-        *e = port_entry(top - 2, ia >> hgt_shift(f, 2));
-        return 2;
-    }
-    return 0;
+/* An address of which pa is known last. What is known before is added up before, which compilers, left
+ * to themselves, do in any order: a walk waits for its loads and for nothing else. */
+static FMT_INLINE uint64_t *quick_entry(uint64_t pa, uint64_t before)
+{
+    __asm__("" : "+r"(before));
+    return (uint64_t *)(pa + before);
+}
+
+/* The entry for ia in the table that such a link, of height h, leads to. */
+static FMT_INLINE uint64_t *link_entry(const struct pt_fmt *f, uint64_t origin, unsigned h,
+                                       uint64_t v, uint64_t ia)
+{
+    return quick_entry(v << f->oa_shift, origin + hgt_index(f, h - 1, ia) * sizeof(v) -
+                                             (link_bits(f, h) << f->oa_shift));
+}
+
+/* *e: the entry for ia in the start table, of height h. */
+static FMT_INLINE bool quick_start(const struct pt_fmt *f, unsigned h, uint64_t top,
+                                   const struct pt *pt, uint64_t ia, uint64_t **e)
+{
+    *e = (uint64_t *)(top - QUICK_KIND(f->id, h)) + (ia >> hgt_shift(f, h));
+    return ia <= pt->ia_max && !(f->grows && ia >> hgt_shift(f, h + 1) != 0);
+}
+
+/* *e, of height h, is a link: then on to the entry for ia in its table. */
+static FMT_INLINE bool quick_step(const struct pt_fmt *f, uint64_t origin, uint64_t ia, unsigned h,
+                                  uint64_t **e)
+{
+    uint64_t v = port_pte_load(*e);
+
+    *e = link_entry(f, origin, h, v, ia);
+    return is_link(f, h, v);
 }
 
 /* The entry of height `to` for ia. */
-static FMT_INLINE bool quick_walk(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
-                                  unsigned to, uint64_t **e)
+static FMT_INLINE bool quick_walk(const struct pt_fmt *f, unsigned h, uint64_t top,
+                                  const struct pt *pt, uint64_t ia, unsigned to, uint64_t **e)
 {
-    unsigned h = quick_start(f, pt, ia, e);
+    uint64_t origin = port_origin();
 
-    return h != 0 && (h == 2 || quick_step(f, ia, 3, e)) && quick_step(f, ia, 2, e) &&
-           (to == 1 || quick_step(f, ia, 1, e));
+    return quick_start(f, h, top, pt, ia, e) && (h == 2 || quick_step(f, origin, ia, 3, e)) &&
+           quick_step(f, origin, ia, 2, e) && (to == 1 || quick_step(f, origin, ia, 1, e));
 }
 
 /* Is the entry's store, and the first record, all that is left to do? Atomic loads: gcc would read both
@@ -119,43 +154,77 @@ static FMT_INLINE void quick_end(const struct pt *pt, uint64_t *e, uint64_t keep
 
 /* --- map --- */
 
-static FMT_INLINE bool map_leaf_quick(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
-                                      uint64_t oa, uint32_t prot, unsigned h)
+static PT_ONCE void map_more(const struct pt *pt, uint64_t *e, uint64_t v)
 {
-    const uint32_t plain = PT_READ | PT_WRITE | PT_EXEC | PT_USER;
-    uint64_t attr = fmt_attr_all(f, pt, prot & plain), *e;
-
-    if ((prot & ~plain) != 0 || attr == 0 || ((ia | oa) & (hgt_size(f, h) - 1)) != 0 ||
-        oa > pt->oa_max || !quick_walk(f, pt, ia, h, &e) || port_pte_load(e) != 0) {
-        return false;
-    }
-    port_pte_store(e, oa >> f->oa_shift | attr | ent_leaf_bits(f, h));
+    port_pte_store(e, v);
     clean(pt, e, 1);
     port_publish();
+}
+
+static FMT_INLINE bool map_leaf_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                      struct pt *pt, uint64_t ia, uint64_t oa, uint32_t prot,
+                                      unsigned h)
+{
+    const uint32_t plain = PT_READ | PT_WRITE | PT_EXEC | PT_USER;
+    uint64_t attr, *e;
+
+    if ((prot & ~plain) != 0 || ((ia | oa) & (hgt_size(f, h) - 1)) != 0 || oa > pt->oa_max ||
+        !quick_walk(f, from, top, pt, ia, h, &e) || port_pte_load(e) != 0) {
+        return false;
+    }
+    attr = fmt_attr_all(f, pt, prot & plain);
+    if (attr == 0) {
+        return false;
+    }
+    attr |= oa >> f->oa_shift | ent_leaf_bits(f, h);
+    if (PORT_WATCHED || pt->cfg.incoherent) {
+        map_more(pt, e, attr);
+        return true;
+    }
+    port_quick_store(e, attr, true);
+    port_quick_publish();
     return true;
 }
 
-static FMT_INLINE bool map_quick(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t oa,
-                                 uint64_t len, uint32_t prot, uint64_t cap)
+static FMT_INLINE bool map_quick(const struct pt_fmt *f, unsigned from, uint64_t top, struct pt *pt,
+                                 uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
+                                 uint64_t cap)
 {
     if (cap != 0) {
         return false;
     }
     if (len == hgt_size(f, 0)) {
-        return map_leaf_quick(f, pt, ia, oa, prot, 0);
+        return map_leaf_quick(f, from, top, pt, ia, oa, prot, 0);
     }
     return len == hgt_size(f, 1) && pt->leaf_h >= 1 && !pt->cfg.live.exec_4k &&
-           map_leaf_quick(f, pt, ia, oa, prot, 1);
+           map_leaf_quick(f, from, top, pt, ia, oa, prot, 1);
 }
+
+/* Returns what mapping returns: by map_most(), which PT_QUICK_MOST() has made, and that by `no`, the long
+ * way. One page is apart, with constants: then the commonest call has registers enough. */
+#define PT_QUICK_MAP(no, pt, ia, oa, len, prot, cap, pool)                               \
+    if ((len) == PAGE_SIZE && (cap) == 0) {                                              \
+        PT_QUICK(pt, 0, no(pt, ia, oa, PAGE_SIZE, prot, 0, pool), map_quick, pt, ia, oa, \
+                 PAGE_SIZE, prot, 0)                                                     \
+    }                                                                                    \
+    return map_most(pt, ia, oa, len, prot, cap, pool);
+#define PT_QUICK_MOST(no)                                                                       \
+    static PT_ONCE int map_most(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,          \
+                                uint32_t prot, uint64_t cap, struct pt_pool *pool)              \
+    {                                                                                           \
+        PT_QUICK(pt, 0, no(pt, ia, oa, len, prot, cap, pool), map_quick, pt, ia, oa, len, prot, \
+                 cap)                                                                           \
+    }
 
 /* --- break, unmap --- */
 
-static FMT_INLINE bool remove_leaf_quick(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
-                                         struct pt_gather *g, unsigned h)
+static FMT_INLINE bool remove_leaf_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                         struct pt *pt, uint64_t ia, struct pt_gather *g,
+                                         unsigned h)
 {
     uint64_t *e, v;
 
-    if ((ia & (hgt_size(f, h) - 1)) != 0 || !quick_walk(f, pt, ia, h, &e)) {
+    if ((ia & (hgt_size(f, h) - 1)) != 0 || !quick_walk(f, from, top, pt, ia, h, &e)) {
         return false;
     }
     v = port_pte_load(e);
@@ -167,54 +236,62 @@ static FMT_INLINE bool remove_leaf_quick(const struct pt_fmt *f, struct pt *pt, 
     return true;
 }
 
-static FMT_INLINE bool remove_quick(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
-                                    uint64_t len, struct pt_gather *g)
+static FMT_INLINE bool remove_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                    struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
     if (len == hgt_size(f, 0)) {
-        return remove_leaf_quick(f, pt, ia, g, 0);
+        return remove_leaf_quick(f, from, top, pt, ia, g, 0);
     }
-    return len == hgt_size(f, 1) && remove_leaf_quick(f, pt, ia, g, 1);
+    return len == hgt_size(f, 1) && remove_leaf_quick(f, from, top, pt, ia, g, 1);
 }
 
 /* --- translate --- */
 
-static FMT_INLINE bool leaf_oa_quick(const struct pt_fmt *f, const uint64_t *e, unsigned h,
-                                     uint64_t ia, uint64_t *oa)
+/* Of several entries that say each their own address, each is as good as one alone. */
+static FMT_INLINE bool leaf_oa_quick(const struct pt_fmt *f, uint64_t v, unsigned h, uint64_t ia,
+                                     uint64_t *oa)
 {
-    uint64_t v = port_pte_load(e), inside = hgt_size(f, h) - 1;
+    uint64_t inside = hgt_size(f, h) - 1;
 
     *oa = ((v & f->oa_mask) << f->oa_shift & ~inside) | (ia & inside);
-    return ent_present(f, v) && ent_is_leaf(f, h, v) && ent_span(f, h, v) == 0;
+    return ent_present(f, v) && ent_is_leaf(f, h, v) && (f->span_steps || ent_span(f, h, v) == 0);
 }
 
-static FMT_INLINE bool translate_quick(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
-                                       uint64_t *oa)
+static FMT_INLINE bool translate_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                       const struct pt *pt, uint64_t ia, uint64_t *oa)
 {
-    uint64_t *e;
-    unsigned h = quick_start(f, pt, ia, &e);
+    uint64_t origin = port_origin(), v, *e;
 
-    if (h == 0) {
+    if (!quick_start(f, from, top, pt, ia, &e)) {
         return false;
     }
-    if (h == 3 && !quick_step(f, ia, 3, &e)) {
-        return leaf_oa_quick(f, e, 3, ia, oa);
+    v = port_pte_load(e);
+    if (from == 3) {
+        if (!is_link(f, 3, v)) {
+            return leaf_oa_quick(f, v, 3, ia, oa);
+        }
+        v = port_pte_load(link_entry(f, origin, 3, v, ia));
     }
-    if (!quick_step(f, ia, 2, &e)) {
-        return leaf_oa_quick(f, e, 2, ia, oa);
+    if (!is_link(f, 2, v)) {
+        return leaf_oa_quick(f, v, 2, ia, oa);
     }
-    return quick_step(f, ia, 1, &e) ? leaf_oa_quick(f, e, 0, ia, oa)
-                                    : leaf_oa_quick(f, e, 1, ia, oa);
+    v = port_pte_load(link_entry(f, origin, 2, v, ia));
+    if (!is_link(f, 1, v)) {
+        return leaf_oa_quick(f, v, 1, ia, oa);
+    }
+    return leaf_oa_quick(f, port_pte_load(link_entry(f, origin, 1, v, ia)), 0, ia, oa);
 }
 
 /* --- replace --- */
 
-static FMT_INLINE bool replace_quick(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
-                                     uint64_t oa, uint64_t len, struct pt_gather *g)
+static FMT_INLINE bool replace_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                     struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len,
+                                     struct pt_gather *g)
 {
     uint64_t *e, v;
 
     if (!f->swap_oa || len != hgt_size(f, 0) || ((ia | oa) & (len - 1)) != 0 || oa > pt->oa_max ||
-        !quick_walk(f, pt, ia, 0, &e)) {
+        !quick_walk(f, from, top, pt, ia, 0, &e)) {
         return false;
     }
     v = port_pte_load(e);

@@ -74,7 +74,7 @@ static PT_ONCE int clear_range(const struct pt_fmt *f, struct pt *pt, uint64_t i
     for (uint64_t pos = ia;; pos++) {
         uint64_t top = top_load(pt);
         unsigned h = (unsigned)(top & 7), n = 1;
-        uint64_t *e = port_table(top & ~(uint64_t)7) + (pos >> hgt_shift(f, h));
+        uint64_t *e = top_table(top) + (pos >> hgt_shift(f, h));
         uint64_t v = port_pte_load(e);
 
         while (ent_present(f, v) && !ent_is_leaf(f, h, v) &&
@@ -136,14 +136,12 @@ static PT_ONCE int remove_any(struct pt *pt, uint64_t ia, uint64_t len, struct p
 
 int pt_break(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-    PT_QUICK(pt->cfg.format, 0, remove_quick, pt, ia, len, g)
-    return remove_any(pt, ia, len, g, false);
+    PT_QUICK(pt, 0, remove_any(pt, ia, len, g, false), remove_quick, pt, ia, len, g)
 }
 
 int pt_unmap(struct pt *pt, uint64_t ia, uint64_t len, struct pt_gather *g)
 {
-    PT_QUICK(pt->cfg.format, 0, remove_quick, pt, ia, len, g)
-    return remove_any(pt, ia, len, g, true);
+    PT_QUICK(pt, 0, remove_any(pt, ia, len, g, true), remove_quick, pt, ia, len, g)
 }
 
 void pt_clear(struct pt *pt, struct pt_gather *g)

@@ -68,6 +68,5 @@ int pt_replace_check(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len
 
 int pt_replace(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, struct pt_gather *g)
 {
-    PT_QUICK(pt->cfg.format, 0, replace_quick, pt, ia, oa, len, g)
-    return replace_any(pt, ia, oa, len, g);
+    PT_QUICK(pt, 0, replace_any(pt, ia, oa, len, g), replace_quick, pt, ia, oa, len, g)
 }

@@ -27,6 +27,5 @@ uint64_t pt_translate(const struct pt *pt, uint64_t ia)
     uint64_t oa;
 
     (void)oa;
-    PT_QUICK(pt->cfg.format, oa, translate_quick, pt, ia, &oa)
-    return translate_any(pt, ia);
+    PT_QUICK(pt, oa, translate_any(pt, ia), translate_quick, pt, ia, &oa)
 }

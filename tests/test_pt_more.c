@@ -82,6 +82,27 @@ static uint8_t level_at(const struct tp *t, uint64_t ia)
     return (uint8_t)leaf.level;
 }
 
+/* What lies in memory behind the entries of the start table is none of the tree: here, the same again. */
+static void behind_start(struct tp *t, struct pt_gather *g)
+{
+    const unsigned index_bits = (unsigned)__builtin_ctzll(t->page) - 3;
+    const unsigned shift = index_bits + 3 + (unsigned)(3 - t->pt.cfg.start_level) * index_bits;
+    const uint32_t pages = t->pt.root_pages;
+    uint64_t root = hosted_alloc(2 * pages, pages * PAGE_SIZE), *e = port_va(root);
+    uint64_t top = tp_top(t), n = top >> shift;
+    struct pt twice;
+
+    for (uint64_t i = 0; i < 2 * pages * PAGE_SIZE / sizeof(*e); i++) {
+        e[i] = ((uint64_t *)port_va(t->pt.root))[i % n];
+    }
+    assert_int_equal(pt_init(&twice, &t->pt.cfg, root), 0);
+    assert_int_equal(pt_translate(&twice, 0), pt_translate(&t->pt, 0));
+    assert_int_equal(pt_translate(&twice, top), PT_NO_OA);
+    assert_int_equal(pt_map(&twice, top + t->page, 0, t->page, RW | t->user, 0, &t->pool), -ERANGE);
+    assert_int_equal(pt_break(&twice, top, t->page, g), -ERANGE);
+    hosted_free(root, 2 * pages);
+}
+
 static void single(struct tp *t, struct pt_gather *g)
 {
     uint64_t p = t->page, b = t->block, beyond = (uint64_t)1 << t->pt.cfg.oa_bits;
@@ -100,6 +121,7 @@ static void single(struct tp *t, struct pt_gather *g)
     assert_int_equal(pt_map(&t->pt, p, 0, p, PT_WRITE | PT_EXEC | 1u << 8, 0, &t->pool), -EINVAL);
     assert_int_equal(pt_break(&t->pt, b, p, g), -EINVAL);
     assert_int_equal(pt_translate(&t->pt, p), PT_NO_OA);
+    behind_start(t, g);
     tp_assert_same(t, &snap);
     assert_true(pt_gather_empty(g));
 
@@ -212,6 +234,11 @@ static void clean_single(struct tp *t, struct pt_gather *g)
     tp_put(t, 2 * b, 2 * b, p, RW, 0);
     t->pt.cfg.incoherent = true;
     hosted_set_hook(&hook);
+    assert_int_equal(pt_map(&t->pt, 2 * b + p, 0, p, RW | t->user, 0, &t->pool), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(pt_break(&t->pt, 2 * b + p, p, g), 0);
+    pt_gather_done(&t->pt, g);
+    n = 0;
     if (pt_replace(&t->pt, 2 * b, 3 * b, p, g) == 0) {
         assert_int_equal(n, 1);
     }

@@ -62,9 +62,8 @@ static inline uint64_t subject_unmap(void *t, uint64_t ia, uint64_t len)
 static inline uint64_t subject_translate(void *t, uint64_t ia)
 {
     struct ours *o = t;
-    uint64_t oa = pt_translate(o->pt, ia);
 
-    return oa == PT_NO_OA ? 0 : oa;
+    return pt_translate(o->pt, ia); /* "nothing" is PT_NO_OA, the peers' is 0: no loop looks */
 }
 
 static inline int subject_dirty(void *t, uint64_t ia, uint64_t len, uint64_t *bitmap)

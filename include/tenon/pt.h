@@ -120,7 +120,7 @@ struct pt {
     uint64_t root;       /* pa of the start table(s), naturally aligned to their whole size */
     uint32_t root_pages; /* in units of 4 KiB */
     /* The engine's own: */
-    uint64_t top;            /* root and its height in one word */
+    uint64_t top;            /* pointer to the root, its height, .. in one word */
     uint64_t ia_max, oa_max; /* the last addresses */
     uint8_t leaf_h;          /* height of the tallest leaf */
     bool wide;               /* 52-bit form of Arm's entries */

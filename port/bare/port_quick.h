@@ -7,14 +7,15 @@
 
 #define PORT_NO_TABLE ((uint64_t)0)
 
-PORT_INLINE uint64_t *port_entry(uint64_t pa, uint64_t index)
+PORT_INLINE uint64_t port_origin(void)
 {
-    return (uint64_t *)pa + index;
+    return 0;
 }
 
 #define PORT_WATCHED                     0
-#define port_quick_store(e, v, plain)    port_pte_store(e, v)
-#define port_quick_cas(e, old, v, plain) port_pte_cas(e, old, v)
+#define port_quick_store(e, v, plain)    ((void)(plain), port_pte_store(e, v))
+#define port_quick_publish()             port_publish()
+#define port_quick_cas(e, old, v, plain) ((void)(plain), port_pte_cas(e, old, v))
 
 #include "pt/quick.h"
 

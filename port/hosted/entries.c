@@ -262,12 +262,17 @@ uint64_t hosted_pte_or(const uint64_t *e, unsigned n)
 
 static unsigned find_scalar(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
 {
+#define IS_IT(i) ((__atomic_load_n(&e[i], __ATOMIC_RELAXED) & mask) == value)
     unsigned i = 0;
 
-    while (i < n && (__atomic_load_n(&e[i], __ATOMIC_RELAXED) & mask) != value) {
+    while (i + 4 <= n && !IS_IT(i) && !IS_IT(i + 1) && !IS_IT(i + 2) && !IS_IT(i + 3)) {
+        i += 4;
+    }
+    while (i < n && !IS_IT(i)) {
         i++;
     }
     return i;
+#undef IS_IT
 }
 
 unsigned hosted_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)

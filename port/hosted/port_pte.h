@@ -44,9 +44,10 @@ unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t s
 /* Around the arena addresses are kept free, so that one mask says what is surely none of it. */
 #define PORT_NO_TABLE (~(HOSTED_ROOM - 1))
 
-PORT_INLINE uint64_t *port_entry(uint64_t pa, uint64_t index)
+/* What turns an address into a pointer. */
+PORT_INLINE uint64_t port_origin(void)
 {
-    return (uint64_t *)(pa + (hosted_bias + index * sizeof(uint64_t)));
+    return hosted_bias;
 }
 
 PORT_INLINE uint64_t *port_table(uint64_t pa)
@@ -54,7 +55,7 @@ PORT_INLINE uint64_t *port_table(uint64_t pa)
     if (__builtin_expect((pa & PORT_NO_TABLE) != 0, 0)) {
         hosted_no_memory(pa);
     }
-    return port_entry(pa, 0);
+    return (uint64_t *)(pa + port_origin());
 }
 
 /* Acquire stands for the address dependency from a table entry to the table's contents. */

@@ -17,6 +17,14 @@ PORT_INLINE void port_quick_store(uint64_t *e, uint64_t v, bool plain)
     }
 }
 
+/* After such a store. */
+PORT_INLINE void port_quick_publish(void)
+{
+#if !HOSTED_TSAN
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+
 PORT_INLINE bool port_quick_cas(uint64_t *e, uint64_t *old, uint64_t v, bool plain)
 {
     return plain ? __atomic_compare_exchange_n(e, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
