@@ -401,6 +401,14 @@ void tp_map_prot(struct tp_map *m, uint64_t ia, uint64_t last, uint32_t clear, u
     }
 }
 
+uint8_t tp_perms(const struct tp *t, uint32_t prot)
+{
+    unsigned perms = ((prot & PT_READ) ? MODEL_R : 0) | ((prot & PT_WRITE) ? MODEL_W : 0) |
+                     ((prot & (is_io(&t->pt) ? PT_READ : PT_EXEC)) ? MODEL_X : 0);
+
+    return (uint8_t)(perms << MODEL_USER_SHIFT);
+}
+
 uint32_t tp_reported(const struct tp *t, uint32_t prot)
 {
     if (!is_stage1(&t->pt)) {
@@ -465,9 +473,7 @@ static void audit_entry(struct counts *c, const struct model_desc *d, int level,
         tp_assert(pa + (at - ia) == r->oa + (at - r->ia),
                   "wrong-output-address: %#lx goes to %#lx, not %#lx\n", (unsigned long)at,
                   (unsigned long)(pa + (at - ia)), (unsigned long)(r->oa + (at - r->ia)));
-        perms = (uint8_t)(((prot & PT_READ) ? MODEL_R : 0) | ((prot & PT_WRITE) ? MODEL_W : 0) |
-                          ((prot & (is_io(&t->pt) ? PT_READ : PT_EXEC)) ? MODEL_X : 0));
-        perms = (uint8_t)(perms << MODEL_USER_SHIFT);
+        perms = tp_perms(t, prot);
         tp_assert((d->perms & (7 << MODEL_USER_SHIFT)) == perms,
                   "wrong-permissions: %#lx has %#x, not %#x\n", (unsigned long)at, d->perms, perms);
         tp_assert(d->memtype == tp_memtype(t, prot), "wrong-attributes: %#lx has type %d\n",

@@ -117,6 +117,8 @@ void tp_map_prot(struct tp_map *m, uint64_t ia, uint64_t last, uint32_t clear, u
 uint32_t tp_table_pages(const struct tp *t);
 /* What the model says of memory types and rights of a leaf with this (reported) prot. */
 enum model_memtype tp_memtype(const struct tp *t, uint32_t prot);
+/* The same as the model's permission bits of unprivileged code. */
+uint8_t tp_perms(const struct tp *t, uint32_t prot);
 /* What pt_lookup reports for pages mapped with `prot`. */
 uint32_t tp_reported(const struct tp *t, uint32_t prot);
 

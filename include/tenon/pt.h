@@ -139,6 +139,7 @@ uint64_t pt_pool_pop(struct pt_pool *pool); /* zeroed page, or 0 when empty */
  * What must be invalidated before anything that depends on the change may go on.
  * `level`: the leaf entries that were replaced were all of this level (a TTL hint is legal), or
  * PT_LEVEL_ANY. `tables`: table entries went too, so walk caches must be dropped (not leaf-only).
+ * Neighbours alike are one record, and the holes between broken leaves of one table are taken in.
  * Overlapping records lose their hint. When the records overflow, `all` is set.
  */
 #define PT_LEVEL_ANY   0xffu
