@@ -207,6 +207,17 @@ int iopt_slices(struct iopt *t, uint64_t iova, uint64_t len, struct slice **s, u
 void slices_free(struct slice *s, uint32_t n);
 int iopt_unmap(struct iopt *t, uint64_t first, uint64_t last, uint64_t *unmapped);
 int iopt_cut(struct iopt *t, uint64_t last);
+int iopt_add_domain(struct iopt *t, struct domain *d);
+void iopt_remove_domain(struct iopt *t, struct domain *d);
+int iopt_set_small(struct iopt *t, bool small);
+int iopt_realign(struct iopt *t); /* from its domains and accesses */
+/* The areas that cover [iova, last] without a gap: calls fn for each part; `whole` tells. */
+int iopt_each(struct iopt *t, uint64_t iova, uint64_t last, bool *whole,
+              int (*fn)(void *ctx, struct area *a, uint64_t iova, uint64_t last), void *ctx);
+/* Takes a revoked buffer out of every domain that maps it. */
+void iopt_drop_dmabuf(struct iopt *t, const struct dmabuf *b);
+
+/* ---- iova.c ---- */
 int iopt_reserve(struct iopt *t, uint64_t first, uint64_t last, const void *owner);
 void iopt_unreserve(struct iopt *t, const void *owner);
 int iopt_allow(struct iopt *t, struct range_list *list); /* takes the list's array on success */
@@ -215,16 +226,10 @@ bool range_touches(const struct range_list *l, uint64_t first, uint64_t last);
 /* The next hole in the reserved ranges (areas too, if wanted) from *at. False: none up to last. */
 bool iopt_hole(const struct iopt *t, uint64_t at, uint64_t last, bool areas, uint64_t *hs,
                uint64_t *hl);
-int iopt_add_domain(struct iopt *t, struct domain *d);
-void iopt_remove_domain(struct iopt *t, struct domain *d);
-int iopt_set_small(struct iopt *t, bool small);
-int iopt_realign(struct iopt *t);                        /* from its domains and accesses */
 uint32_t iopt_find(const struct iopt *t, uint64_t iova); /* first area that ends at or after */
-/* The areas that cover [iova, last] without a gap: calls fn for each part; `whole` tells. */
-int iopt_each(struct iopt *t, uint64_t iova, uint64_t last, bool *whole,
-              int (*fn)(void *ctx, struct area *a, uint64_t iova, uint64_t last), void *ctx);
-/* Takes a revoked buffer out of every domain that maps it. */
-void iopt_drop_dmabuf(struct iopt *t, const struct dmabuf *b);
+bool iopt_any(const struct iopt *t, uint64_t first, uint64_t last); /* is any of it in an area? */
+/* A free place for `len` bytes that stand at `addr` in memory: -ENOSPC, -EINVAL, -EOVERFLOW. */
+int iopt_choose(const struct iopt *t, uint64_t *iova, uint64_t addr, uint64_t len);
 
 /* ---- ctx.c ---- */
 enum obj_type {
