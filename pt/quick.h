@@ -59,23 +59,24 @@ static FMT_INLINE uint64_t link_bits(const struct pt_fmt *f, unsigned h)
  * else it may be (a leaf, nothing) does not survive it. */
 static FMT_INLINE bool is_link(const struct pt_fmt *f, unsigned h, uint64_t v)
 {
-    return __builtin_expect(((v - link_bits(f, h)) & link_bad(f)) == 0, 1);
+    return ((v - link_bits(f, h)) & link_bad(f)) == 0;
 }
 
-/* An address of which pa is known last. What is known before is added up before, which compilers, left
- * to themselves, do in any order: a walk waits for its loads and for nothing else. */
-static FMT_INLINE uint64_t *quick_entry(uint64_t pa, uint64_t before)
+/* Added up by itself. Compilers, left to themselves, take the parts of a sum in any order. */
+static FMT_INLINE uint64_t apart(uint64_t sum)
 {
-    __asm__("" : "+r"(before));
-    return (uint64_t *)(pa + before);
+    __asm__("" : "+r"(sum));
+    return sum;
 }
 
-/* The entry for ia in the table that such a link, of height h, leads to. */
+/* The entry for ia in the table that such a link, of height h, leads to. All that is known before v is added
+ * up before: a walk waits for its loads and for nothing else. */
 static FMT_INLINE uint64_t *link_entry(const struct pt_fmt *f, uint64_t origin, unsigned h,
                                        uint64_t v, uint64_t ia)
 {
-    return quick_entry(v << f->oa_shift, origin + hgt_index(f, h - 1, ia) * sizeof(v) -
-                                             (link_bits(f, h) << f->oa_shift));
+    uint64_t tables = apart(origin - (link_bits(f, h) << f->oa_shift));
+
+    return (uint64_t *)((v << f->oa_shift) + apart(tables + hgt_index(f, h - 1, ia) * sizeof(v)));
 }
 
 /* *e: the entry for ia in the start table, of height h. */
@@ -267,16 +268,16 @@ static FMT_INLINE bool translate_quick(const struct pt_fmt *f, unsigned from, ui
     }
     v = port_pte_load(e);
     if (from == 3) {
-        if (!is_link(f, 3, v)) {
+        if (__builtin_expect(!is_link(f, 3, v), 0)) {
             return leaf_oa_quick(f, v, 3, ia, oa);
         }
         v = port_pte_load(link_entry(f, origin, 3, v, ia));
     }
-    if (!is_link(f, 2, v)) {
+    if (__builtin_expect(!is_link(f, 2, v), 0)) {
         return leaf_oa_quick(f, v, 2, ia, oa);
     }
     v = port_pte_load(link_entry(f, origin, 2, v, ia));
-    if (!is_link(f, 1, v)) {
+    if (__builtin_expect(!is_link(f, 1, v), 0)) {
         return leaf_oa_quick(f, v, 1, ia, oa);
     }
     return leaf_oa_quick(f, port_pte_load(link_entry(f, origin, 1, v, ia)), 0, ia, oa);

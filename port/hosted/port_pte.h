@@ -28,7 +28,8 @@
 #include "hosted.h"
 #include "tenon/port.h"
 
-extern uint64_t hosted_bias; /* what turns an address of the arena into a pointer */
+/* What turns an address of the arena into a pointer. Hidden: known by its place, not by a table's entry. */
+extern uint64_t hosted_bias __attribute__((visibility("hidden")));
 _Noreturn void hosted_no_memory(uint64_t pa);
 extern const struct hosted_hook *hosted_hook_now;
 void hosted_pte_store(uint64_t *e, uint64_t v);
