@@ -10,6 +10,10 @@
  * is the machine's load, and not chosen in our favour. Then every policy runs the same boot: a machine for
  * each, in turns of SLICE transfers, so that whatever else runs here hits all alike.
  *
+ * Such buffers are hot: no policy that waits would ever discard one. So there is a run in which one transfer in
+ * COLD takes pages from a quarter of memory that is gone through in turn, and the lazy policy may wait for
+ * COLD_NS only: those it punches, and has to bring in again.
+ *
  * A firmware's buffers come from its heap, which gives out again what was freed: they are taken at
  * random from so many pages. More of them is harder on the caches, where two copies of each want a place.
  */
@@ -37,7 +41,9 @@
 #define ROUNDS 5u
 #define LAZY_NS \
     60000000000u /* the machines wait for each other, and for other programs: by the wall's clock */
-#define WANT 3.2
+#define COLD    32u
+#define COLD_NS 400000000u
+#define WANT    3.2
 
 static void issue(struct invalidator *inv, const struct pt_gather *g)
 {
@@ -78,7 +84,7 @@ static const struct {
              { "keep both copies", GMEM_KEEP, 2.1, 0 },
              { "discard lazily", GMEM_LAZY, 0, 1.1 },
              { "in place", GMEM_INPLACE, 0, 1.1 } };
-enum { POLICIES = sizeof(what) / sizeof(what[0]) };
+enum { LAZILY = 3, POLICIES = sizeof(what) / sizeof(what[0]) };
 
 static struct machine {
     struct gmem gm;
@@ -86,12 +92,13 @@ static struct machine {
     struct space cpu, io, host;
     struct invalidator none[3];
     int policy;
-    uint64_t rng;
+    uint64_t rng, cold;
     double *slice, sum; /* ns for a transfer, of each slice that counts */
-    uint64_t slices, punched;
+    uint64_t slices, punched, punches, spared;
 } machine[POLICIES];
 
 static uint64_t heap = 64; /* pages that buffers are taken from */
+static bool cold;          /* are there transfers that take pages which are seldom used? */
 static bool later = true;  /* are blocks merged behind the transfers, not in each? */
 
 static uint64_t rnd(struct machine *m, uint64_t below)
@@ -134,7 +141,8 @@ static void power_on(struct machine *m, int policy)
     make_space(m, &m->io, SPACE_IO, VIEW_GUEST, true, &m->none[1]);
     make_space(m, &m->host, SPACE_CPU, VIEW_HOST, false, &m->none[2]);
     m->gm.merge_later = later;
-    must(gmem_discard_init(&m->discard, &m->gm, hosted_punch, 4096, LAZY_NS), "gmem_discard_init");
+    must(gmem_discard_init(&m->discard, &m->gm, hosted_punch, 4096, cold ? COLD_NS : LAZY_NS),
+         "gmem_discard_init");
     /* All memory is there before the boot begins: what is punched has to be brought in again. */
     for (uint64_t p = 0; p < PAGES; p++) {
         memset(byte_of(m->gm.priv, p), 1, PAGE_SIZE);
@@ -149,6 +157,8 @@ static void power_off(struct machine *m)
     uint64_t cursor = 0;
 
     m->punched += m->discard.punched;
+    m->punches += m->discard.punches;
+    m->spared += m->discard.spared;
     gmem_discard_fini(&m->discard);
     space_destroy(&m->cpu);
     space_destroy(&m->io);
@@ -161,6 +171,11 @@ static void transfer(struct machine *m, uint64_t touches)
 {
     static uint8_t disk[2 * PAGE_SIZE], out[2 * PAGE_SIZE];
     uint64_t n = 1 + rnd(m, 2), p = PAGES / 2 + rnd(m, heap - 1);
+
+    if (cold && rnd(m, COLD) == 0) {
+        p = PAGES * 3 / 4 + m->cold;
+        m->cold = (m->cold + n) % (PAGES / 4 - 1);
+    }
 
     for (uint64_t k = 0; k < touches; k++) { /* the guest works on its memory */
         ++*(volatile uint64_t *)(void *)(byte_of(m->gm.priv, rnd(m, WORK)) + rnd(m, 512) * 8);
@@ -297,6 +312,21 @@ static void measure(uint64_t transfers, uint64_t touches)
         }
         printf("\n");
     }
+    if (cold) {
+        const struct machine *m = &machine[LAZILY];
+
+        printf("  lazily: %lu pages punched in %lu calls; %lu came back into use before\n",
+               (unsigned long)m->punched, (unsigned long)m->punches, (unsigned long)m->spared);
+    }
+}
+
+static void cold_run(uint64_t transfers, uint64_t touches)
+{
+    cold = true;
+    printf("\nOne transfer in %u takes pages that are seldom used; lazily: within %u ms\n", COLD,
+           COLD_NS / 1000000u);
+    measure(transfers, touches);
+    cold = false;
 }
 
 int main(int argc, char **argv)
@@ -315,16 +345,19 @@ int main(int argc, char **argv)
     }
     heap = argc > 2 ? strtoull(argv[2], NULL, 0) : heap;
     touches = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
-    later = argc <= 4;
-    if (transfers[0] < SLICE * ROUNDS || argc > 5 || heap < 2 || heap > PAGES / 2) {
+    later = argc <= 4 || strcmp(argv[4], "now") != 0;
+    if (transfers[0] < SLICE * ROUNDS || argc > 5 || heap < 2 || heap > PAGES / 2 ||
+        (argc == 5 && later && (strcmp(argv[4], "cold") != 0 || heap > PAGES / 4))) {
         fprintf(
             stderr,
-            "usage: bench_firmware [TRANSFERS [BUFFERS [TOUCHES [now]]]]\n"
+            "usage: bench_firmware [TRANSFERS [BUFFERS [TOUCHES [now|cold]]]]\n"
             "       bench_firmware guest_memfd    50000 transfers, on KVM's memory for guests\n"
             "  DMA transfers in a boot, each flips one or two pages twice (5000, 50000, 500000)\n"
             "  pages of the heap that buffers are taken from, 2 to 2048 (64)\n"
             "  memory touches between two transfers (as many as make a discard at once cost 3.2)\n"
-            "  now: blocks are merged in each conversion, not behind\n");
+            "  now: blocks are merged in each conversion, not behind\n"
+            "  cold: one transfer in 32 takes pages that are seldom used (a part of the whole "
+            "run)\n");
         return 2;
     }
     uint64_t nframes = (POOL - HOSTED_BASE) / PAGE_SIZE + POLICIES * CHUNKS * CHUNK_PAGES;
@@ -353,8 +386,11 @@ int main(int argc, char **argv)
     printf("  16 MiB on a %s, CPU + I/O + host trees, CPU time\n",
            guest_memfd ? "guest_memfd (its discards; the kernel's own conversions are not called)"
                        : "memfd");
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && !(argc == 5 && later); i++) {
         measure(transfers[i], touches);
+    }
+    if (n == 3 || (argc == 5 && later)) {
+        cold_run(transfers[n == 3 ? 1 : 0], touches);
     }
     free(frames);
     if (n == 3) { /* and on the real thing, in a process whose arena is fresh */

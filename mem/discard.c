@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Discard. A page is marked when a copy of it goes out of use, and the mark is taken away before the
- * page is converted again. A punch claims the pages, looks whether the marks are still there, and that
- * the copy is out of use: so what it punches is nobody's, and a copy that was to be kept is kept.
+ * Discard. A page is marked when a copy of it goes out of use; the mark of before goes with it. A punch claims the
+ * pages, looks whether the marks are still there, and that the copy is out of use: so what it punches is
+ * nobody's. A conversion takes the old mark away only when it is done: until then the claim keeps punches
+ * out, and then the copy that the mark means is in use.
  */
 #include <tenon/discard.h>
 #include <tenon/errno.h>
@@ -19,50 +20,85 @@ int gmem_discard_init(struct gmem_discard *d, struct gmem *gm,
     }
     *d =
         (struct gmem_discard){ .gm = gm, .punch = punch, .max_pages = max_pages, .max_ns = max_ns };
-    range_init(&d->stale, gm->npages);
+    range_init(&d->stale[0], gm->npages);
+    range_init(&d->stale[1], gm->npages);
     range_init(&d->apart, gmem_nchunks(gm));
     return 0;
 }
 
 void gmem_discard_fini(struct gmem_discard *d)
 {
-    range_fini(&d->stale);
+    range_fini(&d->stale[0]);
+    range_fini(&d->stale[1]);
     range_fini(&d->apart);
-    d->waiting = d->parted = 0;
+    d->waiting = d->in[0] = d->in[1] = d->parted = 0;
 }
 
-/* Pages of the range that wait. The lock is held. */
-static uint64_t count(const struct gmem_discard *d, uint64_t page, uint64_t n)
+/* ---- marks: the lock is held ---- */
+
+/* Pages of the range that wait in a generation. */
+static uint64_t count(const struct gmem_discard *d, unsigned g, uint64_t page, uint64_t n)
 {
     uint64_t end = page + n, sum = 0;
 
-    for (uint64_t p = page, q; p < end; p = q) {
-        q = range_next(&d->stale, p, end);
-        sum += range_state(&d->stale, p) != STALE_NOT ? q - p : 0;
+    for (uint64_t p = page, q; p < end && d->in[g] != 0; p = q) {
+        q = range_next(&d->stale[g], p, end);
+        sum += range_state(&d->stale[g], p) != STALE_NOT ? q - p : 0;
     }
     return sum;
 }
 
-/* The lock is held. Only marking pages that were not can need memory. */
-static int mark(struct gmem_discard *d, uint64_t page, uint64_t n, unsigned stale)
+/* So that mark() with these arguments finds what it needs; what it needs not is not held. */
+static int hold(struct gmem_discard *d, unsigned g, uint64_t page, uint64_t n, unsigned stale,
+                bool held[2])
 {
-    uint64_t was = count(d, page, n);
-    int err = range_set(&d->stale, page, n, stale);
+    struct range_change c;
+    int err = 0;
 
-    if (err != 0) {
-        return err;
+    for (unsigned i = 0; i < 2 && err == 0; i++) {
+        unsigned to = i == g ? stale : STALE_NOT;
+
+        if (to != STALE_NOT || count(d, i, page, n) != 0) {
+            err = range_hold(&d->stale[i], &c, page, n, to);
+            held[i] = err == 0;
+        }
     }
-    d->waiting -= was;
-    if (stale != STALE_NOT) {
-        d->oldest = d->waiting == 0 ? port_now() : d->oldest;
-        d->waiting += n;
-    }
-    if (d->stale.spare > GMEM_SPARE) { /* whoever reads it has the lock */
-        range_trim(&d->stale);
-        range_reclaim(&d->stale);
-    }
-    return 0;
+    return err;
 }
+
+static void let_go(struct gmem_discard *d, const bool held[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (held[i]) {
+            range_cancel(&d->stale[i], NULL);
+        }
+    }
+}
+
+/* The pages wait in generation g from now on, or (STALE_NOT) for nothing. How many had waited. */
+static uint64_t mark(struct gmem_discard *d, unsigned g, uint64_t page, uint64_t n, unsigned stale)
+{
+    uint64_t was = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t had = count(d, i, page, n), has = i == g && stale != STALE_NOT ? n : 0;
+        struct range *r = &d->stale[i];
+
+        if ((had == 0 && has == 0) || range_set(r, page, n, has != 0 ? stale : STALE_NOT) != 0) {
+            continue;
+        }
+        d->in[i] += has - had;
+        d->waiting += has - had;
+        was += had;
+        if (r->spare > GMEM_SPARE) { /* whoever reads it has the lock */
+            range_trim(r);
+            range_reclaim(r);
+        }
+    }
+    return was;
+}
+
+/* ---- punches ---- */
 
 /* Punches the copies of a run that are out of use; nothing of it is in change. */
 static uint64_t punch_run(struct gmem_discard *d, uint64_t page, uint64_t n, unsigned stale)
@@ -84,7 +120,7 @@ static uint64_t punch_run(struct gmem_discard *d, uint64_t page, uint64_t n, uns
         d->punch(pa, m << PAGE_SHIFT);
         frames_unhold(pa, m);
         port_lock(&d->lock);
-        (void)mark(d, p, m, STALE_NOT);
+        (void)mark(d, 0, p, m, STALE_NOT);
         d->punched += m;
         d->punches++;
         port_unlock(&d->lock);
@@ -94,24 +130,25 @@ static uint64_t punch_run(struct gmem_discard *d, uint64_t page, uint64_t n, uns
 }
 
 /* What waits in the range, run by run; each has its pages to itself for as long as it takes. */
-static uint64_t punch_range(struct gmem_discard *d, uint64_t page, uint64_t end, uint64_t budget)
+static uint64_t punch_range(struct gmem_discard *d, unsigned g, uint64_t page, uint64_t end,
+                            uint64_t budget)
 {
+    const struct range *r = &d->stale[g];
     uint64_t done = 0;
 
     while (page < end && done < budget) {
         struct gmem_change c = { .gm = d->gm, .page = page };
 
         port_lock(&d->lock);
-        uint64_t next = range_next(&d->stale, page, end);
-        unsigned stale = range_state(&d->stale, page);
+        uint64_t next = range_next(r, page, end);
+        unsigned stale = range_state(r, page);
 
         port_unlock(&d->lock);
         if (stale != STALE_NOT) {
             c.n = next - page;
             gmem_claim(&c);
             port_lock(&d->lock);
-            bool still =
-                range_state(&d->stale, page) == stale && range_next(&d->stale, page, next) == next;
+            bool still = range_state(r, page) == stale && range_next(r, page, next) == next;
 
             port_unlock(&d->lock);
             done += still ? punch_run(d, page, c.n, stale) : 0;
@@ -122,7 +159,40 @@ static uint64_t punch_range(struct gmem_discard *d, uint64_t page, uint64_t end,
     return done;
 }
 
+/* Too many wait, or `ns` have gone since generations changed: is it time for the `turns`th change? After the first
+ * the young may fill half of what may wait. */
+static bool due(const struct gmem_discard *d, uint64_t ns, unsigned turns)
+{
+    return d->waiting > d->max_pages || (turns == 1 && d->in[d->young] > d->max_pages / 2) ||
+           (d->waiting != 0 && ns > turns * (d->max_ns / 2));
+}
+
+/* The older generation is punched, and the younger one grows old. If that was not enough, it goes too. */
+static void turn(struct gmem_discard *d, uint64_t now, uint64_t ns)
+{
+    for (unsigned turns = 1; turns <= 2; turns++) {
+        port_lock(&d->lock);
+        bool again = due(d, ns, turns);
+        unsigned old = d->young ^ again;
+
+        d->young = old;
+        d->turned = again ? now : d->turned;
+        port_unlock(&d->lock);
+        if (!again) {
+            return;
+        }
+        /* What is converted meanwhile, and cannot be told from it, may go with it. */
+        (void)punch_range(d, old, 0, d->gm->npages, ~0ull);
+    }
+}
+
 /* ---- merges ---- */
+
+/* The lock is held. */
+static bool merge_due(const struct gmem_discard *d, uint64_t now)
+{
+    return d->parted > GMEM_APART || (d->parted != 0 && now - d->oldest_parted > d->max_ns);
+}
 
 /* The blocks of a change wait from now on; those that cannot be remembered (no memory) do not. Returns whether
  * it is time to merge. */
@@ -143,10 +213,10 @@ static bool part(struct gmem_discard *d, uint64_t page, uint64_t n, uint64_t now
         }
         d->oldest_parted = d->parted++ == 0 ? now : d->oldest_parted;
     }
-    bool due = d->parted > GMEM_APART || (d->parted != 0 && now - d->oldest_parted > d->max_ns);
+    bool late = merge_due(d, now);
 
     port_unlock(&d->lock);
-    return due;
+    return late;
 }
 
 static void merge(struct gmem_discard *d)
@@ -169,8 +239,34 @@ static void merge(struct gmem_discard *d)
 
 uint64_t gmem_discard_run(struct gmem_discard *d, uint64_t pages)
 {
+    port_lock(&d->lock);
+    unsigned old = d->young ^ 1;
+
+    port_unlock(&d->lock);
     merge(d);
-    return punch_range(d, 0, d->gm->npages, pages);
+    uint64_t done = punch_range(d, old, 0, d->gm->npages, pages);
+
+    return done < pages ? done + punch_range(d, old ^ 1, 0, d->gm->npages, pages - done) : done;
+}
+
+/* ---- conversions ---- */
+
+/* Without a lock, as long as no page is (the second bit of a state). */
+static bool in_place(struct gmem *gm, uint64_t page)
+{
+    return (range_load(&gm->states.root) & (RANGE_ARRAY | RANGE_ONE) << 1) != 0 &&
+           gmem_look(gm, page, NULL) == GMEM_SHARED_INPLACE;
+}
+
+/* Is every block of the change one that waits to be merged? The lock is held. */
+static bool all_apart(const struct gmem_discard *d, uint64_t page, uint64_t n)
+{
+    uint64_t k = page / CHUNK_PAGES, last = (page + n - 1) / CHUNK_PAGES;
+
+    while (k <= last && range_state(&d->apart, k) != 0) {
+        k++;
+    }
+    return k > last;
 }
 
 int gmem_discard_convert(struct gmem_discard *d, uint64_t page, uint64_t n, bool to_shared,
@@ -178,50 +274,52 @@ int gmem_discard_convert(struct gmem_discard *d, uint64_t page, uint64_t n, bool
 {
     struct gmem *gm = d->gm;
     enum gmem_policy how = policy == GMEM_INPLACE ? GMEM_INPLACE : GMEM_KEEP;
-    bool later = policy == GMEM_LAZY || policy == GMEM_DISCARD;
     int err = policy < GMEM_KEEP || policy > GMEM_LAZY ? -EINVAL
                                                        : gmem_check(gm, page, n, to_shared, how);
-    struct range_change ahead = { 0 };
+    unsigned stale = to_shared ? STALE_PRIVATE : STALE_SHARED;
+    bool held[2] = { false };
 
     if (err != 0) {
         return err;
     }
+    if (policy <= GMEM_INPLACE || (!to_shared && in_place(gm, page))) {
+        stale = STALE_NOT; /* no copy is to go, or there is none */
+    }
     port_lock(&d->lock);
-    unsigned was = range_state(&d->stale, page);
-    bool all = range_next(&d->stale, page, page + n) == page + n;
+    unsigned g = d->young;
 
-    err = was == STALE_NOT && all ? 0 : mark(d, page, n, STALE_NOT);
-    if (err == 0 && later) {
-        /* So that the mark afterwards finds what it needs. */
-        err = range_reserve(&d->stale, &ahead, page, n, to_shared ? STALE_PRIVATE : STALE_SHARED);
+    err = hold(d, g, page, n, stale, held);
+    if (err != 0) {
+        let_go(d, held);
     }
     port_unlock(&d->lock);
     if (err != 0) {
         return err;
     }
-    bool copy = gmem_look(gm, page, NULL) != GMEM_SHARED_INPLACE;
-
     err = gmem_convert(gm, page, n, to_shared, how);
     port_lock(&d->lock);
-    if (later) {
-        range_cancel(&d->stale, &ahead);
+    bool apart = !gm->merge_later || all_apart(d, page, n);
+    bool first = stale != STALE_NOT && d->waiting == 0;
+
+    /* The clock costs a tenth of a conversion. */
+    d->looked = first || !apart || ++d->calls % GMEM_LOOK == 0 ? port_now() : d->looked;
+    uint64_t now = d->looked;
+
+    let_go(d, held);
+    if (err == 0 && (held[0] || held[1])) {
+        d->turned = first ? now : d->turned;
+        d->spared += mark(d, g, page, n, stale);
     }
-    if (err != 0 && all && was != STALE_NOT) {
-        (void)mark(d, page, n, was);
-    } else if (err == 0 && later && copy) {
-        (void)mark(d, page, n, to_shared ? STALE_PRIVATE : STALE_SHARED);
-    }
-    uint64_t now = policy == GMEM_LAZY || gm->merge_later ? port_now() : 0;
-    bool due = d->waiting > d->max_pages ||
-               (d->waiting != 0 && policy == GMEM_LAZY && now - d->oldest > d->max_ns);
+    uint64_t ns = now - d->turned;
+    bool late = due(d, ns, 1), merges = apart && merge_due(d, now);
 
     port_unlock(&d->lock);
     if (err == 0 && policy == GMEM_DISCARD) {
-        (void)punch_range(d, page, page + n, n);
-    } else if (due) {
-        (void)punch_range(d, 0, gm->npages, ~0ull);
+        (void)punch_range(d, g, page, page + n, n);
+    } else if (late) {
+        turn(d, now, ns);
     }
-    if (err == 0 && gm->merge_later && part(d, page, n, now)) {
+    if (merges || (err == 0 && !apart && part(d, page, n, now))) {
         merge(d);
     }
     return err;

@@ -143,7 +143,7 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
 {
     struct pt_pool leaves = { 0 };
     uint64_t root = 0, edge[2];
-    uint32_t missing = 0;
+    uint32_t missing = 0, grown = 0;
     uint64_t array = 0; /* planes that must be in it. To change all pages needs none */
 
     *c = (struct range_change){ .page = page, .n = n, .state = (uint8_t)state };
@@ -158,7 +158,10 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
         for (unsigned j = edges(r, c, edge); j-- != 0;) {
             const uint64_t *at = entry(r, edge[j], i);
 
-            missing += at == NULL || ((!in || differs(*at, bit)) && range_node(*at) == NULL);
+            bool leaf = at == NULL || !in || differs(*at, bit);
+
+            grown += leaf;
+            missing += leaf && (at == NULL || range_node(*at) == NULL);
         }
     }
     if (array != 0 && range_node(r->root) == NULL) {
@@ -176,7 +179,7 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
     if (array != 0) {
         grow_root(r, root, array);
     }
-    for (unsigned j = edges(r, c, edge) * 2; j-- != 0;) {
+    for (unsigned j = grown == 0 ? 0 : edges(r, c, edge) * 2; j-- != 0;) {
         uint64_t *at = entry(r, edge[j / 2], j % 2);
 
         if ((c->planes >> j % 2 & 1) != 0 && differs(*at, state >> j % 2 & 1)) {

@@ -108,18 +108,32 @@ static void set_part(struct range *r, uint64_t page, uint64_t stop, unsigned pla
 
 /* ---- */
 
+/* Pages of one word, for which nothing is missing. The last page's word has more behind it. */
+static bool few(const struct range *r, uint64_t page, uint64_t n, unsigned state)
+{
+    return n <= 64 - page % 64 && page + n < r->npages && ready(r, page, 0, state & 1) &&
+           ready(r, page, 1, state >> 1 & 1);
+}
+
+int range_hold(struct range *r, struct range_change *c, uint64_t page, uint64_t n, unsigned state)
+{
+    if (few(r, page, n, state)) {
+        r->held++;
+        return 0;
+    }
+    return range_reserve(r, c, page, n, state);
+}
+
 int range_set(struct range *r, uint64_t page, uint64_t n, unsigned state)
 {
     uint64_t end = page + n;
 
-    if (n <= 64 - page % 64 && end < r->npages) { /* the last page's word has more behind it */
+    if (few(r, page, n, state)) {
         uint64_t mask = ~0ull >> (64 - n) << page % 64;
 
-        if (ready(r, page, 0, state & 1) && ready(r, page, 1, state >> 1 & 1)) {
-            set_few(r, page, mask, 0, state & 1);
-            set_few(r, page, mask, 1, state >> 1 & 1);
-            return 0;
-        }
+        set_few(r, page, mask, 0, state & 1);
+        set_few(r, page, mask, 1, state >> 1 & 1);
+        return 0;
     }
     struct range_change c;
     int err = range_reserve(r, &c, page, n, state);

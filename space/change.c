@@ -109,18 +109,18 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
     const struct pt_live *live = &s->pt.cfg.live;
-    struct piece p = { 0 };
     int err = 0;
 
     k->kept = k->reserve.count;
-    if (!concerns(b, c, &p.page, &p.n)) {
+    if (!concerns(b, c, &k->page, &k->n)) {
+        k->n = 0;
         return 0;
     }
-    if (k->kept < SPACE_RESERVE || !in_a_block(b, p.page, p.n)) {
+    if (k->kept < SPACE_RESERVE || !in_a_block(b, k->page, k->n)) {
         /* In the worst case: a fault may still map a large leaf here before faults are held off. Two
          * more for a merge that breaks. */
         space_share_lock(s); /* a log may begin */
-        uint32_t need = binding_need_change(b, p.page, p.n, window_chunks(c)) + UPPER_MAX;
+        uint32_t need = binding_need_change(b, k->page, k->n, window_chunks(c)) + UPPER_MAX;
 
         space_share_unlock(s);
         err = need > k->kept ? frame_tables_reserve(&k->reserve, need - k->kept) : 0;
@@ -128,6 +128,8 @@ static int change_prepare(struct follower *f, const struct gmem_change *c)
     if (err != 0 || !loses(b, c) || live->stalls || (live->bbm >= 2 && !live->exec_4k)) {
         return err; /* any leaf can be cut, or broken as a whole */
     }
+    struct piece p = { .page = k->page, .n = k->n };
+
     space_share_lock(s);
     while (err == 0 && next_piece(b, c, &p)) {
         err = pt_cut_check(&s->pt, p.ia, p.len);
@@ -205,9 +207,9 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
     struct binding *b = of(f);
     struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
-    struct piece p = { 0 };
+    struct piece p = { .page = k->page, .n = k->n };
 
-    if (!concerns(b, c, &p.page, &p.n) || !loses(b, c)) {
+    if (p.n == 0 || !loses(b, c)) {
         return;
     }
     space_lock(s);
@@ -309,24 +311,24 @@ static void put_back(struct binding *b, uint64_t page, uint64_t n, struct pt_poo
 static void change_gain(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
+    struct binding_change *k = kept_of(b, c);
     struct space *s = b->space;
     bool map = gains(b, c) && b->prefill;
-    uint64_t page, n;
 
     /* A window that faults fill has nothing to do. Only a change that runs alone makes it busy. */
-    if (!concerns(b, c, &page, &n) || (b->view == VIEW_HOST && !map && !b->busy)) {
+    if (k->n == 0 || (b->view == VIEW_HOST && !map && !b->busy)) {
         return;
     }
     space_lock(s);
     if (b->view == VIEW_GUEST) {
         /* Other content, whoever wrote it. */
-        space_log_mark(s, binding_ia(b, page), binding_ia(b, page + n) - 1);
+        space_log_mark(s, binding_ia(b, k->page), binding_ia(b, k->page + k->n) - 1);
     }
     if (map) {
-        map_change(b, page, n, &kept_of(b, c)->reserve);
+        map_change(b, k->page, k->n, &k->reserve);
     }
     if (b->busy) {
-        put_back(b, page, n, &kept_of(b, c)->reserve);
+        put_back(b, k->page, k->n, &k->reserve);
         b->busy = false;
     }
     space_unlock(s);

@@ -129,7 +129,7 @@ static void lazy(void **state)
     tp_assert(*word(0, 300) == 301, "punched-in-use: page 300\n");
     assert_int_equal(gmem_discard_convert(&d, 300, 2, true, GMEM_KEEP), 0);
     assert_int_equal(d.waiting, 0);
-    /* Bounded in pages; neighbours go in one call. */
+    /* Bounded in pages: half of them in each generation; neighbours go in one call. */
     d.punches = 0;
     for (uint64_t p = 600; p <= 640; p++) {
         tp_assert(d.waiting <= d.max_pages, "lazy-without-bound: %lu wait\n",
@@ -137,9 +137,14 @@ static void lazy(void **state)
         assert_int_equal(*word(0, 600), 601);
         assert_int_equal(gmem_discard_convert(&d, p, 1, true, GMEM_LAZY), 0);
     }
-    tp_assert(d.waiting == 0 && *word(0, 600) == 0 && *word(0, 640) == 0,
+    tp_assert(d.waiting == 20 && *word(0, 600) == 0 && *word(0, 620) == 0,
               "lazy-without-bound: %lu wait\n", (unsigned long)d.waiting);
+    assert_int_equal(*word(0, 621), 622);
     assert_int_equal(d.punches, 1);
+    /* More than may wait at once. */
+    assert_int_equal(gmem_discard_convert(&d, 650, 41, true, GMEM_LAZY), 0);
+    tp_assert(d.waiting == 0 && *word(0, 621) == 0 && *word(0, 690) == 0,
+              "lazy-without-bound: %lu wait\n", (unsigned long)d.waiting);
     /* Bounded in time. */
     assert_int_equal(gmem_discard_convert(&d, 700, 1, true, GMEM_LAZY), 0);
     assert_int_equal(d.waiting, 1);
@@ -148,8 +153,11 @@ static void lazy(void **state)
 
     while (port_now() == now) {
     }
-    assert_int_equal(gmem_discard_convert(&d, 800, 1, true, GMEM_LAZY), 0);
-    tp_assert(d.waiting == 0, "lazy-without-bound: in time\n");
+    for (uint64_t p = 800; p < 800 + GMEM_LOOK; p++) {
+        assert_int_equal(gmem_discard_convert(&d, p, 1, true, GMEM_LAZY), 0);
+    }
+    tp_assert(*word(0, 700) == 0 && d.waiting < GMEM_LOOK, "lazy-without-bound: in time\n");
+    (void)gmem_discard_run(&d, ~0ull);
     d.max_ns = ~0ull;
     /* Refused: what waited waits on. Pinned: it is not punched. */
     assert_int_equal(gmem_discard_convert(&d, 900, 2, true, GMEM_LAZY), 0);
@@ -163,6 +171,53 @@ static void lazy(void **state)
     assert_int_equal(gmem_discard_run(&d, 1), 2);
     assert_int_equal(*word(0, 901), 0);
     assert_int_equal(frames_unpin(gmem_frame(&gm, 901), 1, OWNER_HOST), 0);
+    close_all();
+}
+
+static void flip(uint64_t p, uint64_t n)
+{
+    assert_int_equal(gmem_discard_convert(&d, p, n, true, GMEM_LAZY), 0);
+    assert_int_equal(gmem_discard_convert(&d, p, n, false, GMEM_LAZY), 0);
+}
+
+/* Pages that change all the time are never punched; those that do not are, in pages and in time. */
+static void hot_and_cold(void **state)
+{
+    const uint64_t hour = 3600000000000u;
+
+    (void)state;
+    open_all(punch, 40, hour);
+    for (uint64_t p = 600; p < 900; p++) {
+        flip(9, 2);
+        assert_int_equal(gmem_discard_convert(&d, p, 1, true, GMEM_LAZY), 0);
+        tp_assert(*word(0, 9) == 10 && *word(1, 10) == 0x1000a, "hot-page-punched: after %lu\n",
+                  (unsigned long)(p - 600));
+        tp_assert(d.waiting <= 40, "lazy-without-bound: %lu wait\n", (unsigned long)d.waiting);
+        tp_assert(p < 640 || *word(0, p - 40) == 0, "lazy-without-bound: page %lu\n",
+                  (unsigned long)p - 40);
+    }
+    assert_int_equal(d.spared, 2 * 2 * 300 - 2);
+    assert_true(d.punched + d.waiting == 300 + 2);
+    /* Each time half of the hour has gone, a generation goes. */
+    (void)gmem_discard_run(&d, ~0ull);
+    *word(0, 9) = 10;
+    *word(1, 9) = 0x10009;
+    assert_int_equal(gmem_discard_convert(&d, 1000, 3, true, GMEM_LAZY), 0);
+    for (unsigned halves = 1; halves <= 3; halves++) {
+        d.turned -= hour / 2;
+        for (unsigned i = 0; i < GMEM_LOOK; i++) {
+            flip(9, 1);
+        }
+        tp_assert(*word(0, 9) == 10 && *word(1, 9) == 0x10009, "hot-page-punched: in time\n");
+        tp_assert((*word(0, 1001) == 0) == (halves >= 2), "lazy-without-bound: %u halves\n",
+                  halves);
+    }
+    /* After an hour without a conversion nothing is young. */
+    d.turned -= hour;
+    for (unsigned i = 0; i < GMEM_LOOK; i++) {
+        assert_int_equal(gmem_discard_convert(&d, 1100 + i, 1, true, GMEM_LAZY), 0);
+    }
+    tp_assert(*word(1, 9) == 0, "lazy-without-bound: young\n");
     close_all();
 }
 
@@ -323,9 +378,9 @@ static void guest_memfd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(policies), cmocka_unit_test(lazy),        cmocka_unit_test(no_memory),
-        cmocka_unit_test(together), cmocka_unit_test(memfd),       cmocka_unit_test(huge),
-        cmocka_unit_test(giant),    cmocka_unit_test(guest_memfd),
+        cmocka_unit_test(policies),  cmocka_unit_test(lazy),     cmocka_unit_test(hot_and_cold),
+        cmocka_unit_test(no_memory), cmocka_unit_test(together), cmocka_unit_test(memfd),
+        cmocka_unit_test(huge),      cmocka_unit_test(giant),    cmocka_unit_test(guest_memfd),
     };
 
     return cmocka_run_group_tests_name("mem_discard", tests, NULL, NULL);

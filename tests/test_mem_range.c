@@ -233,7 +233,7 @@ static void several_reserved(void **state)
     enum { N = 5 * 32768, SLOTS = 6 };
     static uint8_t want[N];
     struct range_change c[SLOTS];
-    bool used[SLOTS] = { 0 };
+    bool used[SLOTS] = { 0 }, held[SLOTS] = { 0 };
     struct range r;
 
     (void)state;
@@ -252,6 +252,10 @@ static void several_reserved(void **state)
 
             if (rnd(3) == 0) {
                 range_cancel(&r, &c[k]);
+            } else if (held[k]) {
+                assert_int_equal(range_set(&r, c[k].page, c[k].n, c[k].state), 0);
+                range_cancel(&r, &c[k]);
+                memset(want + c[k].page, c[k].state, c[k].n);
             } else {
                 range_commit(&r, &c[k]);
                 memset(want + c[k].page, c[k].state, c[k].n);
@@ -271,8 +275,17 @@ static void several_reserved(void **state)
             meets = meets || (used[j] && a < c[j].page + c[j].n && c[j].page < a + n);
         }
         if (!meets) {
-            assert_int_equal(range_reserve(&r, &c[k], a, n, (unsigned)rnd(4)), 0);
+            unsigned to = (unsigned)rnd(4);
+
             used[k] = true;
+            held[k] = rnd(2) == 0;
+            if (held[k]) {
+                n = 1 + n % (64 - a % 64);
+                assert_int_equal(range_hold(&r, &c[k], a, n, to), 0);
+                c[k] = (struct range_change){ .page = a, .n = n, .state = (uint8_t)to };
+            } else {
+                assert_int_equal(range_reserve(&r, &c[k], a, n, to), 0);
+            }
         }
         if (rnd(8) == 0) {
             range_trim(&r);

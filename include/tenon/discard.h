@@ -6,9 +6,14 @@
  *   GMEM_KEEP      both copies live; what goes out of use keeps its content
  *   GMEM_DISCARD   what goes out of use is punched before the call returns
  *   GMEM_LAZY      it may be punched from now on, and will be: in batches, together with its neighbours,
- *                  once there are `max_pages` of such pages or the oldest has waited for `max_ns`. A page
- *                  that comes back into use before that is not punched: its content is still there
+ *                  once there are more than `max_pages` of such pages or the oldest has waited for `max_ns`. A
+ *                  page that comes back into use before that is not punched: its content is still there
  *   GMEM_INPLACE   no copy goes out of use
+ *
+ * What waits is in one of two generations. After half of `max_ns`, or when half of `max_pages` are in the younger one,
+ * the older is punched, and the younger becomes the older. A page that is converted again comes to the young: so
+ * pages that change all the time are never punched, and those that do not are, within the bounds. Both bounds are
+ * looked at by conversions (time by one in GMEM_LOOK): where none may come, by gmem_discard_run from a worker.
  *
  * An object with `merge_later` has its blocks merged here: each block in which pages were converted, once
  * GMEM_APART of them wait or the oldest has waited for `max_ns`. Until then a page that is converted again finds
@@ -24,6 +29,7 @@
 
 enum { GMEM_DISCARD = GMEM_INPLACE + 1, GMEM_LAZY }; /* further policies */
 
+#define GMEM_LOOK  8u   /* the clock is looked at with every eighth conversion */
 #define GMEM_APART 256u /* blocks of 2 MiB that wait to be merged */
 
 struct gmem_discard {
@@ -32,13 +38,19 @@ struct gmem_discard {
     void (*punch)(uint64_t pa, uint64_t len);
     uint64_t max_pages, max_ns;
     struct port_lock lock;
-    struct range stale; /* 1: the private copy is to be punched; 2: the shared one */
+    struct range
+        stale[2];       /* by generation. 1: the private copy is to be punched; 2: the shared one */
     struct range apart; /* 1: a block of 2 MiB in which pages were converted since it was merged */
+    uint32_t young;     /* the younger generation */
+    uint64_t in[2];     /* pages that wait in each, ... */
+    uint64_t waiting;   /* ... and in both */
+    uint64_t turned;    /* port_now() when generations last changed, or nothing waited */
+    uint64_t looked;    /* port_now() when it was last looked at, ... */
+    uint32_t calls;     /* ... once in GMEM_LOOK of these, or when something begins to wait */
     uint64_t parted;    /* blocks in apart */
     uint64_t oldest_parted;    /* port_now() when the first of them came */
-    uint64_t waiting;          /* pages in stale */
-    uint64_t oldest;           /* port_now() when the first of them came */
     uint64_t punched, punches; /* pages, and calls of punch, so far */
+    uint64_t spared;           /* pages that were converted again before their time had come */
 };
 
 /* The object has separate backing and stays for as long as *d is used (-EINVAL otherwise). */

@@ -54,6 +54,9 @@ int range_reserve(struct range *r, struct range_change *c, uint64_t page, uint64
                   unsigned state);
 void range_commit(struct range *r, const struct range_change *c);
 void range_cancel(struct range *r, const struct range_change *c);
+/* As reserve, for a range_set of the same later on: whatever happens to other pages until range_cancel, it needs no
+ * memory then. Looks at nothing else where a few pages' leaves are there. */
+int range_hold(struct range *r, struct range_change *c, uint64_t page, uint64_t n, unsigned state);
 /* Both in one call, for whoever has nothing to do in between; cheapest for a few pages. Errors as reserve. */
 int range_set(struct range *r, uint64_t page, uint64_t n, unsigned state);
 

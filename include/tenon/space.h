@@ -51,6 +51,7 @@ enum space_view {
 
 /* What a binding keeps between the steps of one change; its converter's alone. */
 struct binding_change {
+    uint64_t page, n;       /* the part of the change that the binding shows; n == 0: none */
     uint32_t kept;          /* pages in reserve before prepare: what a refusal goes back to */
     struct pt_pool reserve; /* slot 0 keeps some between changes */
     struct pt_gather gather;
