@@ -111,7 +111,7 @@ bench-pt: $(B)/hosted/bench_pt
 .PHONY: bench-plots
 bench-plots: $(B)/hosted/bench_pt
 	$(Q)mkdir -p $(B)/logs
-	$(Q)$< --plot $(or $(BENCH),arm-s2-4k) >$(B)/logs/bench-plot.data
+	$(Q)$< --plot $(BENCH) >$(B)/logs/bench-plot.data
 	$(Q)for k in cost memory threads; do tools/bench-plot $$k $(B)/logs/bench-plot.data >docs/pt-$$k.svg; done
 
 # ---- the engine as EL2 has it, in instructions: a bare machine with -icount shift=0 ----

@@ -373,12 +373,13 @@ static void one_format(const char *format, unsigned rounds, unsigned *missed)
 static void usage(FILE *f)
 {
     fprintf(f, "usage: bench_pt [-r ROUNDS] [FORMAT]...\n"
-               "       bench_pt --plot FORMAT\n"
+               "       bench_pt --plot [FORMAT]...\n"
                "Measures our page tables beside the kernel's, in turns in one process.\n"
                "  -r ROUNDS  1 to 255, 41 unless given\n"
                "  --plot     lines for tools/bench-plot: cost and table memory from 4K to 1 TiB, "
                "and with\n"
-               "             two threads (takes half a minute, and 2 GiB of memory)\n"
+               "             two threads; of ept too, which has no peer (takes half a minute a\n"
+               "             format, and 2 GiB of memory)\n"
                "Formats here:");
     for (struct subject *s = subjects; s; s = s->next) {
         bool first = true;
@@ -403,13 +404,33 @@ static bool known(const char *format)
     return false;
 }
 
+/* Each format once, by its first subject of ours. */
+#define EACH_FORMAT(s)                                   \
+    for (struct subject *s = subjects; s; s = (s)->next) \
+        if ((s)->ours && (s)->select && strstr((s)->name, "scalar") == NULL)
+
+static void plots(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        plot_format(subjects, argv[i]);
+    }
+    if (argc == 0) {
+        EACH_FORMAT(s)
+        {
+            plot_format(subjects, s->format);
+        }
+    }
+    plot_memory();
+}
+
 int main(int argc, char **argv)
 {
+    const bool plot = argc > 1 && !strcmp(argv[1], "--plot");
     unsigned rounds = 41, missed = 0;
-    int at = 1;
+    int at = plot ? 2 : 1;
 
     arena_init();
-    ours_register();
+    ours_register(plot);
     if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
         usage(stdout);
         return 0;
@@ -425,7 +446,7 @@ int main(int argc, char **argv)
         rounds = (unsigned)v;
         at = 3;
     }
-    for (int i = at; i < argc && strcmp(argv[1], "--plot") != 0; i++) {
+    for (int i = at; i < argc; i++) {
         if (!known(argv[i])) {
             fprintf(stderr, "bench_pt: no format %s here\n", argv[i]);
             usage(stderr);
@@ -433,12 +454,8 @@ int main(int argc, char **argv)
         }
     }
     stat_init();
-    if (argc == 3 && !strcmp(argv[1], "--plot")) {
-        if (!known(argv[2])) {
-            usage(stderr);
-            return 2;
-        }
-        plot_format(subjects, argv[2]);
+    if (plot) {
+        plots(argc - at, argv + at);
         return 0;
     }
     make_addresses();
@@ -448,10 +465,9 @@ int main(int argc, char **argv)
             one_format(argv[at], rounds, &missed);
         }
     } else {
-        for (struct subject *s = subjects; s; s = s->next) {
-            if (s->ours && s->select && strstr(s->name, "scalar") == NULL) {
-                one_format(s->format, rounds, &missed);
-            }
+        EACH_FORMAT(s)
+        {
+            one_format(s->format, rounds, &missed);
         }
     }
     printf("\n%u of the ratios miss their target (NO)\n", missed);

@@ -201,19 +201,21 @@ static void scalar(void)
 OURS(arm_s1, "arm-s1-4k", true, .format = PT_ARM_S1_4K)
 OURS(arm_s2, "arm-s2-4k", true, .format = PT_ARM_S2_4K)
 OURS(x86_64, "x86-64", true, .format = PT_X86_64)
+OURS(ept, "ept", true, .format = PT_EPT)
 OURS(vtd_ss, "vtd-ss", true, .format = PT_VTD_SS, .snoop = true)
 OURS(amd_v1, "amd-v1", true, .format = PT_AMD_V1, .snoop = true)
 OURS(riscv, "riscv-sv48", true, .format = PT_RISCV)
 
-void ours_register(void)
+void ours_register(bool alone)
 {
     static struct subject *const all[] = {
-        &arm_s1_vector, &arm_s1_scalar, &arm_s2_vector, &arm_s2_scalar,
-        &x86_64_vector, &x86_64_scalar, &vtd_ss_vector, &vtd_ss_scalar,
-        &amd_v1_vector, &amd_v1_scalar, &riscv_vector,  &riscv_scalar,
+        &arm_s1_vector, &arm_s1_scalar, &arm_s2_vector, &arm_s2_scalar, &x86_64_vector,
+        &x86_64_scalar, &vtd_ss_vector, &vtd_ss_scalar, &amd_v1_vector, &amd_v1_scalar,
+        &riscv_vector,  &riscv_scalar,  &ept_vector,    &ept_scalar, /* these have no peer */
     };
+    unsigned n = sizeof(all) / sizeof(all[0]) - (alone ? 0 : 2);
 
-    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    for (unsigned i = 0; i < n; i++) {
         void *t = all[i]->open(false);
 
         if (t) {

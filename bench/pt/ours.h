@@ -15,6 +15,6 @@ struct ours {
 
 struct ours *ours_open(const struct pt_config *cfg, uint32_t prot);
 void ours_sync(struct ours *o); /* a flush, and the old tables are free */
-void ours_register(void);       /* all formats, as subjects */
+void ours_register(bool alone); /* all formats, as subjects; `alone`: those without a peer too */
 
 #endif

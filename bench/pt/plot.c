@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <hosted.h>
+#include <tenon/port.h>
+#include <tenon/pt.h>
+
 #include "arena.h"
 #include "stat.h"
 
@@ -28,7 +32,7 @@ static void must(uint64_t ok, const struct subject *s, const char *what)
     }
 }
 
-/* Table pages for each size, of the first subject; the others are expected to need as many. */
+/* Table pages for each size: as many as the plot says, whichever subject and format it is? */
 static void memory(const struct subject *s, uint64_t len, uint64_t leaf, size_t tables)
 {
     static size_t first[2][64];
@@ -36,12 +40,50 @@ static void memory(const struct subject *s, uint64_t len, uint64_t leaf, size_t 
 
     if (*f == 0) {
         *f = tables;
-        printf("memory %s %llu %.3f\n", leaf == PAGE ? "by_4K" : "by_2M", (unsigned long long)len,
-               (double)tables * 4 / ((double)len / (double)GIB));
     } else if (*f != tables) {
         fprintf(stderr, "note: %s (%s) has %zu table pages where another has %zu\n", s->format,
                 s->name, tables, *f);
     }
+}
+
+/* What pt_need_map() says of an empty tree, for each granule, by its pages and by its blocks. */
+void plot_memory(void)
+{
+    const struct pt_config g4 = { .format = PT_ARM_S1_4K, .ia_bits = 48, .oa_bits = 48 };
+    const struct pt_config g16 = {
+        .format = PT_ARM_S1_16K, .ia_bits = 45, .oa_bits = 48, .start_level = 1
+    };
+    const struct pt_config g64 = {
+        .format = PT_ARM_S1_64K, .ia_bits = 48, .oa_bits = 48, .start_level = 1
+    };
+    const struct {
+        const char *label;
+        const struct pt_config *cfg;
+        unsigned shift;
+    } by[] = {
+        { "4K_pages", &g4, 12 },  { "16K_pages", &g16, 14 },  { "64K_pages", &g64, 16 },
+        { "2M_blocks", &g4, 21 }, { "32M_blocks", &g16, 25 }, { "512M_blocks", &g64, 29 },
+    };
+    void *root = arena_alloc();
+
+    for (unsigned i = 0; i < sizeof(by) / sizeof(by[0]); i++) {
+        uint64_t leaf = (uint64_t)1 << by[i].shift;
+        struct pt pt;
+
+        if (pt_init(&pt, by[i].cfg, port_pa(root)) != 0) {
+            continue; /* the library was built without this format */
+        }
+        for (uint64_t len = leaf; len <= TIB; len *= 2) {
+            uint32_t n = 0;
+
+            if (pt_need_map(&pt, 0, 0, len, leaf, &n) == 0) {
+                printf("memory any %s %llu %.4f\n", by[i].label, (unsigned long long)len,
+                       (double)n * pt_table_bytes(by[i].cfg->format) / 1024 /
+                           ((double)len / (double)GIB));
+            }
+        }
+    }
+    arena_free(root);
 }
 
 /* One call that maps `len` by leaves of `leaf` at most, and one that unmaps it: least of several. */
@@ -78,8 +120,10 @@ static void grow(const struct subject *s, uint64_t len, uint64_t leaf, const cha
     }
     s->close(t);
     if (leaf == PAGE) {
-        printf("cost map,_%s %llu %.4f\n", label, (unsigned long long)len, stat_min(&map));
-        printf("cost unmap,_%s %llu %.4f\n", label, (unsigned long long)len, stat_min(&unmap));
+        printf("cost %s map,_%s %llu %.4f\n", s->format, label, (unsigned long long)len,
+               stat_min(&map));
+        printf("cost %s unmap,_%s %llu %.4f\n", s->format, label, (unsigned long long)len,
+               stat_min(&unmap));
     }
     memory(s, len, leaf, tables);
 }
@@ -155,7 +199,7 @@ static void threads(const struct subject *s, unsigned n, const char *label)
         pthread_barrier_destroy(&start);
         stat_add(&set, to - from, (double)n * TURNS * 256);
     }
-    printf("threads %s %u %.1f\n", label, n, 1000 / stat_min(&set));
+    printf("threads %s %s %u %.1f\n", s->format, label, n, 1000 / stat_min(&set));
     for (unsigned k = 0; k < n; k++) {
         if (s->share) {
             s->close(w[k].t);

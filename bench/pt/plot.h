@@ -4,8 +4,9 @@
 
 #include "subject.h"
 
-/* How cost and memory grow with what is mapped, and with a second thread, for the subjects of one
- * format: lines `plot SERIES X Y` to stdout, for tools/bench-plot. */
+/* Lines `PLOT FORMAT SERIES X Y` to stdout, for tools/bench-plot. How cost grows with what is mapped,
+ * and with a second thread, for the subjects of one format; how table memory does. */
 void plot_format(struct subject *all, const char *format);
+void plot_memory(void);
 
 #endif
