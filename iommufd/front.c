@@ -263,7 +263,14 @@ static int open_any(int dir, const char *path, int flags, mode_t mode)
     struct proto_req req = { .op = PROTO_OPEN, .arg = (uint64_t)node };
     struct proto_rep rep;
 
-    if (node < 0 || mine == NULL || !front_ask(&req, -1, &rep, &fd, (flags & O_CLOEXEC) != 0)) {
+    bool asked =
+        node >= 0 && mine != NULL && front_ask(&req, -1, &rep, &fd, (flags & O_CLOEXEC) != 0);
+
+    if (node >= 0 && !asked && getenv(PROTO_ENV) != NULL) {
+        errno = errno == EMFILE || errno == ENFILE ? errno : ENXIO; /* the server was killed */
+        return -1;
+    }
+    if (!asked) {
         char room[FRONT_PATH];
 
         return (int)syscall(SYS_openat, dir, front_path(path, room), flags, mode);

@@ -39,13 +39,16 @@ static const char help[] =
     "                         program)\n"
     "  --format FORMAT        of the I/O page tables: amd-v1 (default, if this was built with it), "
     "arm-s2\n"
-    "  --table-memory MIB     memory for I/O page tables (default 128: about 32 GiB of 4 KiB "
+    "  --table-memory MIB     memory for I/O page tables (default 64: about 32 GiB of 4 KiB "
     "pages)\n"
-    "  --device MODEL         adds a software device, /dev/vfio/devices/vfioN and group "
-    "/dev/vfio/N (N\n"
-    "                         from 0), PCI address 0000:00:0M.0 with M = N + 1. Each DMA is "
-    "checked; what\n"
-    "                         is wrong is reported with the stacks of the map and unmap calls\n"
+    "  --device MODEL         adds a software device (at most 31), /dev/vfio/devices/vfioN and "
+    "group\n"
+    "                         /dev/vfio/N (N from 0), PCI address 0000:00:MM.0 with MM = N + 1, in "
+    "hex.\n"
+    "                         Each DMA is checked; what is wrong is reported with the stacks of "
+    "the "
+    "map\n"
+    "                         and unmap calls\n"
     "             edu         a DMA engine with the registers of QEMU's\n"
     "             nvme        an NVMe 1.4 controller with one namespace; nvme,OPTION,...: "
     "size=64M (the\n"
@@ -54,7 +57,7 @@ static const char help[] =
     "  --report FILE          the same reports as JSON, one a line\n"
     "  --suppressions FILE    lines of KIND DEVICE [FUNCTION], patterns: reports not to make\n"
     "  --error-exit CODE      exit code if there was a report and the program itself ended with 0\n"
-    "                         (default 99)\n"
+    "                         (0 to 124, default 99)\n"
     "  --dma-delay US         from a doorbell to its DMA (default 50)\n"
     "  --page-requests yes    devices ask for missing pages where an HWPT has a fault queue\n"
     "  --page-request-timeout MS  what nobody answers is given up after so long (default 30000)\n"
@@ -64,6 +67,7 @@ static const char help[] =
     "7.3)\n"
     "\n"
     "try:  tenon-iommufd run --device edu -- ./my-vfio-program\n"
+    "TMPDIR: where the socket and the devices' files are while it runs (default /tmp).\n"
     "Exit: the program's own code (128 + n: it was killed by signal n); 125: wrong use of this "
     "one,\n"
     "126: the program cannot be run, 127: there is no such program.\n";
@@ -83,6 +87,13 @@ static int usage(const char *what, const char *arg)
 {
     fprintf(stderr, "tenon-iommufd: %s%s%s (try --help)\n", what, arg != NULL ? ": " : "",
             arg != NULL ? arg : "");
+    return EXIT_USAGE;
+}
+
+/* What went wrong is not how it was called. */
+static int fail(const char *what, const char *name, int err)
+{
+    fprintf(stderr, "tenon-iommufd: %s %s: %s\n", what, name, strerror(err));
     return EXIT_USAGE;
 }
 
@@ -109,8 +120,10 @@ static int device_option(const char *option, const char *value, struct options *
         err = sw_add(value);
         return err == 0         ? 0
                : err == -ENODEV ? usage("--device knows edu and nvme", value)
-               : err == -EINVAL ? usage("--device: this model has no such option", value)
-                                : usage("--device", strerror(-err));
+               : err == -EINVAL ? usage("--device: no such option of this model, or value", value)
+               : err == -EBUSY  ? usage("--device: this file is another NVMe device's", value)
+               : err == -E2BIG  ? usage("--device: there are 31 already", value)
+                                : fail("--device", value, -err);
     }
     if (strcmp(option, "--format") == 0) {
         o->format = strcmp(value, "amd-v1") == 0   ? DOMAIN_AMD_V1
@@ -146,18 +159,30 @@ static int device_option(const char *option, const char *value, struct options *
     return err;
 }
 
+_Noreturn static void help_asked(void)
+{
+    fputs(help, stdout);
+    exit(fflush(stdout) != 0 ? EXIT_USAGE : 0);
+}
+
 static int parse(int argc, char **argv, struct options *o)
 {
     int i = 2;
 
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        help_asked();
+    }
     if (argc < 2 || strcmp(argv[1], "run") != 0) {
         return usage("the first word must be run", argc < 2 ? NULL : argv[1]);
     }
     for (; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i += 2) {
         char *end = NULL;
 
-        if (i + 1 == argc) {
-            return usage("this option needs a value", argv[i]);
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            help_asked();
+        }
+        if (i + 1 == argc || strcmp(argv[i + 1], "--") == 0) {
+            return usage("an option and its value are two words; no value after", argv[i]);
         }
         if (strcmp(argv[i], "--way") == 0) {
             o->seccomp = strcmp(argv[i + 1], "seccomp") == 0;
@@ -194,6 +219,23 @@ static int parse(int argc, char **argv, struct options *o)
     return 0;
 }
 
+/* The dynamic linker would only warn, and run the program without it. */
+static int is_library(const char *path)
+{
+    char head[4] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    ssize_t n = read(fd, head, sizeof(head));
+
+    close(fd);
+    return n < 0                                                             ? -EIO
+           : n == sizeof(head) && memcmp(head, "\177ELF", sizeof(head)) == 0 ? 0
+                                                                             : -ENOEXEC;
+}
+
 /* Beside this program, unless told. */
 static int front_path(const struct options *o, char *path, size_t size)
 {
@@ -201,18 +243,25 @@ static int front_path(const struct options *o, char *path, size_t size)
     ssize_t n;
 
     if (o->front != NULL) {
-        return realpath(o->front, path) != NULL ? 0 : -errno;
+        if (realpath(o->front, path) == NULL) {
+            int err = -errno;
+
+            snprintf(path, size, "%s", o->front); /* to be named */
+            return err;
+        }
+        return is_library(path);
     }
     n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (n < 0) {
+        strcpy(path, "/proc/self/exe");
         return -errno;
     }
     self[n] = 0;
     *strrchr(self, '/') = 0;
     if ((size_t)snprintf(path, size, "%s/libtenon-iommufd.so", self) >= size) {
-        return -ENAMETOOLONG;
+        return -ENAMETOOLONG; /* what fits is there */
     }
-    return access(path, R_OK) == 0 ? 0 : -errno;
+    return is_library(path);
 }
 
 static void preload(const char *front)
@@ -277,24 +326,47 @@ static int filter_end(int from)
     return fd;
 }
 
+/*
+ * Ctrl-C and what else a terminal sends is the program's to answer, and what is sent to this process is sent on
+ * to it (server.c). The program finds all signals as this one did.
+ */
+static const int ignored[] = { SIGINT, SIGQUIT, SIGPIPE };
+static const int forwarded[] = { SIGCHLD, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+static void (*as_found[sizeof(ignored) / sizeof(ignored[0])])(int);
+static sigset_t mask_found;
+
+static void signals_take(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++) {
+        sigaddset(set, forwarded[i]);
+    }
+    sigprocmask(SIG_BLOCK, set, &mask_found);
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        as_found[i] = signal(ignored[i], SIG_IGN);
+    }
+}
+
+static void signals_as_found(void)
+{
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        signal(ignored[i], as_found[i]);
+    }
+    sigprocmask(SIG_SETMASK, &mask_found, NULL);
+}
+
 static pid_t start(const struct options *o, const char *front, const char *socket_path,
                    const char *root)
 {
-    sigset_t set;
     int pair[2] = { -1, -1 };
     pid_t pid;
 
     if (o->seccomp && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         return -1;
     }
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
     pid = fork();
     if (pid == 0) {
-        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        signals_as_found();
         setenv(PROTO_ENV, socket_path, 1);
         if (root != NULL) {
             setenv(PROTO_ENV_ROOT, root, 1);
@@ -332,65 +404,129 @@ static void raise_limits(void)
     }
 }
 
-int main(int argc, char **argv)
+/* Numbers 0 to 2 are taken, so that no report is written into a socket that got one of them. */
+static void three_files(void)
 {
-    struct options o = { .table_mib = 64, .error_exit = 99 };
-    char dir[] = "/tmp/tenon-iommufd-XXXXXX", path[64], root[64], front[PATH_MAX];
-    int err, status;
+    int fd;
 
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            fputs(help, stdout);
-            return 0;
-        }
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= 2);
+    if (fd >= 0) {
+        close(fd);
     }
-    err = parse(argc, argv, &o);
-    if (err != 0) {
-        return err;
+}
+
+/* What is there while the server runs: a folder for its socket and for the devices' files. */
+static char dir[80], path[108], root[108], front_link[108];
+
+static int dir_make(char *front)
+{
+    const char *under = getenv("TMPDIR");
+
+    if (under == NULL || under[0] != '/' || strlen(under) > 50 || strpbrk(under, " :") != NULL) {
+        under = "/tmp"; /* a socket's path is short, and LD_PRELOAD takes no blank and no colon */
     }
-    err = front_path(&o, front, sizeof(front));
-    if (err != 0) {
-        return usage("the library to preload cannot be read (--front FILE)", strerror(-err));
-    }
-    err = san_configure(o.report, o.suppressions);
-    if (err != 0) {
-        return usage("--report or --suppressions: the file cannot be used", strerror(-err));
-    }
+    snprintf(dir, sizeof(dir), "%s/tenon-iommufd-XXXXXX", under);
     if (mkdtemp(dir) == NULL) {
-        return usage("no directory for the socket", strerror(errno));
+        return fail("no folder for the socket in (TMPDIR names another)", under, errno);
     }
     snprintf(path, sizeof(path), "%s/socket", dir);
     snprintf(root, sizeof(root), "%s/root", dir);
-    hosted_log_quiet(false);
-    err = domains_init((uint64_t)o.table_mib << 20, o.format);
+    if (strpbrk(front, " :") != NULL) {
+        snprintf(front_link, sizeof(front_link), "%s/front.so", dir);
+        if (symlink(front, front_link) != 0) {
+            return fail("cannot write in", dir, errno);
+        }
+        strcpy(front, front_link);
+    }
+    return 0;
+}
+
+static void dir_remove(void)
+{
+    tree_remove();
+    if (front_link[0] != 0) {
+        unlink(front_link);
+    }
+    unlink(path);
+    rmdir(dir);
+}
+
+/* The program's status as wait() has it, or -1: it did not start, and why was said. */
+static int run(const struct options *o, char *front)
+{
+    sigset_t set;
+    int err = dir_make(front);
+
     if (err != 0) {
-        rmdir(dir);
-        return usage("--format or --table-memory", strerror(-err));
+        return -1;
     }
-    if (o.selftest != 0) {
-        selftest_enable(o.selftest);
+    err = domains_init((uint64_t)o->table_mib << 20, o->format);
+    if (err != 0) {
+        fail("cannot start:", "--format or --table-memory", -err);
+        return -1;
     }
-    /* Ctrl-C is the program's to answer; orphans stay below us, where their memory may be read. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGQUIT, SIG_IGN);
+    if (o->selftest != 0) {
+        selftest_enable(o->selftest);
+    }
+    signals_take(&set);
+    /* Orphans stay below us, where their memory may be read. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     err = server_listen(path);
     if (err == 0 && sw_count() != 0) {
         err = tree_make(root);
     }
-    if (err == 0) {
-        pid_t child = start(&o, front, path, sw_count() != 0 ? root : NULL);
-
-        raise_limits();
-        status = child < 0 ? -1 : server_run(child);
-    } else {
-        status = -1;
+    if (err != 0) {
+        fail("cannot make files in", dir, -err);
+        return -1;
     }
-    tree_remove();
-    unlink(path);
-    rmdir(dir);
+    pid_t child = start(o, front, path, sw_count() != 0 ? root : NULL);
+
+    raise_limits();
+    int status = child < 0 ? -1 : server_run(child, &set);
+
     if (status < 0) {
-        return usage("cannot start", strerror(err != 0 ? -err : errno));
+        fail("cannot start", o->program[0], errno);
+    } else if (sw_count() != 0 && server_opened() == 0) {
+        fprintf(
+            stderr, "tenon-iommufd: nothing opened /dev/iommu or a device%s\n",
+            o->seccomp
+                ? ""
+                : " (a static program, or one with system calls of its own, needs --way seccomp)");
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = { .table_mib = 64, .error_exit = 99 };
+    char front[PATH_MAX];
+
+    three_files();
+    int err = parse(argc, argv, &o);
+
+    if (err != 0) {
+        return err;
+    }
+    err = front_path(&o, front, sizeof(front));
+    if (err != 0) {
+        return fail("--front: the library to preload:", front, -err);
+    }
+    err = san_configure(NULL, o.suppressions);
+    if (err != 0) {
+        return err == -EINVAL ? EXIT_USAGE : fail("--suppressions", o.suppressions, -err);
+    }
+    err = san_configure(o.report, NULL);
+    if (err != 0) {
+        return fail("--report", o.report, -err);
+    }
+    hosted_log_quiet(false);
+    int status = run(&o, front);
+
+    dir_remove();
+    if (status < 0) {
+        return EXIT_USAGE;
     }
     unsigned found = san_summary();
 

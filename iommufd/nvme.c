@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -313,6 +314,9 @@ static int disk_open(struct nvme *n, const char *file, uint64_t size)
                            : memfd_create("tenon-nvme", MFD_CLOEXEC);
     if (n->disk < 0 || fstat(n->disk, &st) != 0) {
         return -errno;
+    }
+    if (file[0] != 0 && flock(n->disk, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
     }
     if (size == 0) {
         size = st.st_size != 0 ? (uint64_t)st.st_size : DEFAULT_SIZE;

@@ -13,9 +13,10 @@
 #include "iommufd/swiommu.h"
 #include "iommufd/symbol.h"
 
-#define HISTORY    8192u /* unmapped ranges that are remembered */
-#define SHOWN      200u  /* reports in full; more are only counted */
-#define FRAME_TEXT 256u
+#define HISTORY       8192u /* unmapped ranges that are remembered */
+#define SHOWN         200u  /* reports in full; more are only counted */
+#define FRAME_TEXT    512u
+#define LINE_MAX_RULE 256u
 
 struct gone {
     const struct iopt *iopt;
@@ -33,6 +34,7 @@ static struct gone history[HISTORY];
 static uint64_t next_gone;
 static struct rule *rules;
 static FILE *json;
+static bool json_failed;
 static unsigned found, suppressed;
 
 /* ---- what happened ---- */
@@ -284,7 +286,10 @@ static void json_line(const struct sw_dev *d, const struct dma *m, uint64_t iova
     json_stack("mapped", r->mapped);
     json_stack("unmapped", r->unmapped);
     fputs("}\n", json);
-    fflush(json);
+    if ((fflush(json) != 0 || ferror(json)) && !json_failed) {
+        json_failed = true;
+        fprintf(stderr, "tenon-iommufd: --report: %s\n", strerror(errno));
+    }
 }
 
 void san_report(struct sw_dev *d, const struct dma *m, uint64_t iova, bool memory_gone)
@@ -296,6 +301,10 @@ void san_report(struct sw_dev *d, const struct dma *m, uint64_t iova, bool memor
         return;
     }
     if (++found > SHOWN) {
+        if (found == SHOWN + 1) {
+            fprintf(stderr, "tenon-iommufd: %u DMA errors were reported; more are only counted\n",
+                    SHOWN);
+        }
         return;
     }
     fprintf(stderr, "tenon-iommufd: DMA %s: %s, PASID %u, %s at %#llx\n  %s\n", r.kind, d->name,
@@ -318,38 +327,76 @@ void san_report(struct sw_dev *d, const struct dma *m, uint64_t iova, bool memor
 
 /* ---- life ---- */
 
-/* Lines of KIND DEVICE [FUNCTION], each a pattern; # begins a comment. */
+/* A rule that can never match is a mistake of its writer's: a name of no kind, most of all. */
+static bool is_kind(const char *pattern)
+{
+    static const char *const kinds[] = { "use-after-unmap", "past-the-end",  "read-only",
+                                         "write-only",      "memory-gone",   "never-mapped",
+                                         "not-attached",    "no-bus-master", "lost" };
+    bool is = false;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        is = is || fnmatch(pattern, kinds[i], 0) == 0;
+    }
+    return is;
+}
+
+/* A line of KIND DEVICE [FUNCTION], each a pattern; # begins a comment. What is wrong with it, or NULL. */
+static const char *rule_read(char *line)
+{
+    struct rule r = { .function = "*" };
+    char more[2];
+    size_t len = strlen(line);
+
+    for (char *c = line; (c = strchr(c, '#')) != NULL; c++) {
+        if (c == line || c[-1] == ' ' || c[-1] == '\t') {
+            *c = 0;
+            break;
+        }
+    }
+    int n = sscanf(line, "%31s %31s %127s %1s", r.kind, r.device, r.function, more);
+
+    if (n <= 0) {
+        return NULL;
+    }
+    if (len + 1 == LINE_MAX_RULE || n == 1 || n > 3) {
+        return "wanted KIND DEVICE [FUNCTION]";
+    }
+    if (!is_kind(r.kind)) {
+        return "no report is of this kind";
+    }
+    struct rule *k = malloc(sizeof(*k));
+
+    if (k == NULL) {
+        return "no memory";
+    }
+    *k = r;
+    k->next = rules;
+    rules = k;
+    return NULL;
+}
+
 static int rules_read(const char *path)
 {
-    char line[256];
+    char line[LINE_MAX_RULE];
     FILE *f = fopen(path, "re");
+    const char *wrong = NULL;
     unsigned at = 0;
 
     if (f == NULL) {
         return -errno;
     }
-    while (fgets(line, sizeof(line), f) != NULL) {
-        struct rule r = { .function = "*" };
-
+    while (wrong == NULL && fgets(line, sizeof(line), f) != NULL) {
         at++;
-        int n = sscanf(line, "%31s %31s %127s", r.kind, r.device, r.function);
-
-        if (n <= 0 || r.kind[0] == '#') {
-            continue;
-        }
-        struct rule *k = n >= 2 ? malloc(sizeof(*k)) : NULL;
-
-        if (k == NULL) {
-            fprintf(stderr, "tenon-iommufd: %s:%u: wanted KIND DEVICE [FUNCTION]\n", path, at);
-            fclose(f);
-            return -EINVAL;
-        }
-        *k = r;
-        k->next = rules;
-        rules = k;
+        wrong = rule_read(line);
     }
+    int err = wrong != NULL ? -EINVAL : ferror(f) ? -errno : 0;
+
     fclose(f);
-    return 0;
+    if (wrong != NULL) {
+        fprintf(stderr, "tenon-iommufd: %s:%u: %s\n", path, at, wrong);
+    }
+    return err;
 }
 
 int san_configure(const char *json_path, const char *suppressions)
@@ -366,7 +413,8 @@ int san_configure(const char *json_path, const char *suppressions)
 unsigned san_summary(void)
 {
     if (found != 0 || suppressed != 0) {
-        fprintf(stderr, "tenon-iommufd: %u DMA errors, %u suppressed\n", found, suppressed);
+        fprintf(stderr, "tenon-iommufd: %u DMA error%s, %u suppressed\n", found,
+                found == 1 ? "" : "s", suppressed);
     }
     if (json != NULL) {
         fclose(json);

@@ -27,7 +27,7 @@ static struct watch listener, signals, ended;
 static pid_t main_child;
 static int child_status;
 static bool child_done;
-static unsigned streams_open;
+static unsigned streams_open, opened;
 
 /* ---- the two sets ---- */
 
@@ -239,8 +239,14 @@ int server_node(const char *path)
                                                  : -1;
 }
 
+unsigned server_opened(void)
+{
+    return opened;
+}
+
 int server_open_node(unsigned node, int *out)
 {
+    opened++;
     if (node >= PROTO_NODE_GROUP) {
         struct sw_dev *d = sw_number(node - PROTO_NODE_GROUP);
 
@@ -488,6 +494,18 @@ int server_listen(const char *path)
     return server_watch(&listener);
 }
 
+/* To the program; when it has ended, its number may be another's: then to those that stayed. */
+static void send_on(int signo)
+{
+    if (!child_done) {
+        kill(main_child, signo);
+        return;
+    }
+    for (struct proc *p = procs; p != NULL; p = p->next) {
+        kill(p->mm->pid, signo);
+    }
+}
+
 static void signal_ready(struct watch *w)
 {
     struct signalfd_siginfo info;
@@ -497,8 +515,8 @@ static void signal_ready(struct watch *w)
     if (read(w->fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
         return;
     }
-    if (info.ssi_signo == SIGTERM) {
-        kill(main_child, SIGTERM);
+    if (info.ssi_signo != SIGCHLD && info.ssi_code != SI_KERNEL) { /* a terminal's went to all */
+        send_on((int)info.ssi_signo);
     }
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == main_child) {
@@ -508,15 +526,30 @@ static void signal_ready(struct watch *w)
     }
 }
 
-int server_run(pid_t child)
+/* Once, when those that the program left behind stay for two seconds: it looks like a hang. */
+static void say_who_stays(uint64_t *since)
 {
-    sigset_t set;
+    uint64_t now = port_now();
+
+    *since = child_done ? *since : now;
+    if (now <= *since || now - *since < 2000000000u) {
+        return;
+    }
+    *since = UINT64_MAX;
+    fputs("tenon-iommufd: the program has ended; ", stderr);
+    if (procs != NULL) {
+        fprintf(stderr, "process %d, which it left, is still connected\n", (int)procs->mm->pid);
+    } else {
+        fputs("a process that it left still has a descriptor of ours\n", stderr);
+    }
+}
+
+int server_run(pid_t child, const sigset_t *set)
+{
+    uint64_t since = 0;
 
     main_child = child;
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigaddset(&set, SIGTERM);
-    signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    signals.fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
     signals.fn = signal_ready;
     if (signals.fd < 0 || server_watch(&signals) != 0) {
         return -1;
@@ -539,6 +572,7 @@ int server_run(pid_t child)
             }
         }
         server_settle();
+        say_who_stays(&since);
     }
     return child_status;
 }

@@ -3,6 +3,7 @@
 #ifndef IOMMUFD_SERVER_H
 #define IOMMUFD_SERVER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -10,8 +11,10 @@
 
 /* Listens at the path (made by the caller's directory). 0 or -errno. */
 int server_listen(const char *path);
-/* Serves until `child` has ended and nobody is connected; its wait status. */
-int server_run(pid_t child);
+/* Serves until `child` has ended and nobody is connected; its wait status. The signals of the set (blocked; SIGCHLD
+ * is one) are the child's: they are sent on. */
+int server_run(pid_t child, const sigset_t *set);
+unsigned server_opened(void); /* how often somebody opened one of our nodes */
 /* Ends of file and of processes that have happened: taken notice of before anything else is done,
  * so that a close() that returned has had its effect. */
 void server_settle(void);

@@ -63,7 +63,9 @@ struct sw_dev {
 };
 /* Adds `spec` (a model's name, then its options after commas); its number is the N of
  * /dev/vfio/devices/vfioN and of its group /dev/vfio/N. -ENODEV: no such model, else what make said. */
-int sw_add(const char *spec);
+#define SW_MAX 31 /* slots 1 to 31 of one PCI bus */
+int sw_add(
+    const char *spec); /* -ENODEV: no such model; -EINVAL: options; -E2BIG; -EBUSY: its file */
 struct sw_dev *sw_number(unsigned n); /* NULL: there is none */
 unsigned sw_count(void);
 int sw_open(struct sw_dev *d, int *client); /* -EBUSY: it is open */
@@ -142,7 +144,8 @@ void san_map_put(struct san_map *m);
 void san_unmapped(struct iopt *t, const struct area *a);
 void san_forget(const struct iopt *t);
 void san_report(struct sw_dev *d, const struct dma *m, uint64_t iova, bool memory_gone);
-int san_configure(const char *json, const char *suppressions); /* files, or NULL */
-unsigned san_summary(void); /* says how many; returns those not suppressed */
+int san_configure(const char *json,
+                  const char *suppressions); /* files, or NULL; it has said why if -EINVAL */
+unsigned san_summary(void);                  /* says how many; returns those not suppressed */
 
 #endif

@@ -29,7 +29,7 @@ static bool place_of(struct mm *mm, uint64_t addr, struct place *p)
         unsigned long start, end, off;
 
         p->path[0] = 0;
-        if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255s", &start, &end, &off, p->path) >= 3 &&
+        if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %255[^\n]", &start, &end, &off, p->path) >= 3 &&
             addr >= start && addr < end) {
             p->offset = addr - start + off;
             found = p->path[0] == '/';

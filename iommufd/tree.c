@@ -15,6 +15,11 @@
 static char root[PATH_MAX - 512];
 static int failed;
 
+static void note(int err)
+{
+    failed = failed != 0 ? failed : err; /* the first: what follows from it is no news */
+}
+
 /* The full path; the folders above it are made. */
 static void place(char *full, const char *rest)
 {
@@ -22,7 +27,7 @@ static void place(char *full, const char *rest)
     for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')) != NULL; p++) {
         *p = 0;
         if (mkdir(full, 0755) != 0 && errno != EEXIST) {
-            failed = errno;
+            note(errno);
         }
         *p = '/';
     }
@@ -39,8 +44,10 @@ static void put(const char *data, size_t len, const char *path, ...)
     place(full, rest);
     int fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-    if (fd < 0 || write(fd, data, len) != (ssize_t)len) {
-        failed = errno;
+    if (fd < 0) {
+        note(errno);
+    } else if (write(fd, data, len) != (ssize_t)len) {
+        note(ENOSPC);
     }
     if (fd >= 0) {
         close(fd);
@@ -57,7 +64,7 @@ static void put_link(const char *path, const char *to, ...)
     va_end(ap);
     place(full, path);
     if (symlink(where, full) != 0) {
-        failed = errno;
+        note(errno);
     }
 }
 

@@ -91,6 +91,9 @@ int sw_add(const char *spec)
     if (m == NULL) {
         return -ENODEV;
     }
+    if (count == SW_MAX) {
+        return -E2BIG;
+    }
     struct sw_dev *d = calloc(1, sizeof(*d));
 
     if (d == NULL) {
