@@ -3,6 +3,14 @@
 #ifndef TESTS_LIB_MODEL_H
 #define TESTS_LIB_MODEL_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "model/dma.h"
 #include "model/live.h"
 #include "model/phys.h"
@@ -43,6 +51,25 @@ struct lm {
     uint64_t link, link_mask;
     unsigned link_right;
 };
+
+/* Kinds of access: not every test has all of them. */
+#define LM_ACCESS static const struct model_access __attribute__((unused))
+LM_ACCESS rd = { .what = MODEL_R };
+LM_ACCESS wr = { .what = MODEL_W };
+LM_ACCESS ex = { .what = MODEL_X };
+LM_ACCESS user_rd = { .what = MODEL_R, .user = true };
+LM_ACCESS user_wr = { .what = MODEL_W, .user = true };
+LM_ACCESS user_ex = { .what = MODEL_X, .user = true };
+LM_ACCESS spec_wr = { .what = MODEL_W, .spec = true };
+LM_ACCESS peek_wr = { .what = MODEL_W, .peek = true };
+
+/* The format's walker refuses the configuration `good` with this field changed. */
+#define LM_BAD(good, field, value)                     \
+    do {                                               \
+        struct model_walk_cfg bad_cfg = (good);        \
+        bad_cfg.field = (value);                       \
+        assert_non_null(bad_cfg.fmt->check(&bad_cfg)); \
+    } while (0)
 
 /* The expected result of a walk. */
 #define LM_WALK(m, ia, access, fault_, oa_)                           \

@@ -1,18 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The judge judged: the walker and the simulated memory, on tables built by hand. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
 
-static const struct model_access rd = { .what = MODEL_R };
-static const struct model_access wr = { .what = MODEL_W };
-static const struct model_access ex = { .what = MODEL_X };
 static const struct model_access spec = { .what = MODEL_R, .spec = true };
 static const struct model_access peek = { .what = MODEL_R, .peek = true };
 

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The judge judged: the AMD IOMMU's host page tables. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
-
-static const struct model_access rd = { .what = MODEL_R };
-static const struct model_access wr = { .what = MODEL_W };
 
 /* 48882 2.2.3 */
 #define PR      ((uint64_t)1)
@@ -306,22 +295,17 @@ static void refuses_bad_configurations(void **state)
         c = mode(n);
         assert_null(model_amdv1.check(&c));
     }
-#define BAD(field, value)                       \
-    do {                                        \
-        c = good;                               \
-        c.field = (value);                      \
-        assert_non_null(model_amdv1.check(&c)); \
-    } while (0)
-    BAD(stage, 1);
-    BAD(start_level, 4);
+    LM_BAD(good, stage, 1);
+    LM_BAD(good, start_level, 4);
+    c = good;
+    c.start_level = 4;
     c.ia_bits = 12; /* what mode 0 would have */
     assert_non_null(model_amdv1.check(&c));
-    BAD(start_level, -3);
-    BAD(ia_bits, 48);
-    BAD(oa_bits, 53);
-    BAD(hd, true);
-    BAD(root, 0x8);
-#undef BAD
+    LM_BAD(good, start_level, -3);
+    LM_BAD(good, ia_bits, 48);
+    LM_BAD(good, oa_bits, 53);
+    LM_BAD(good, hd, true);
+    LM_BAD(good, root, 0x8);
 }
 
 int main(void)

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The judge judged: VMSAv8-64 with 16K and 64K granules, 52-bit addresses, contiguous sets. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
-
-static const struct model_access rd = { .what = MODEL_R };
-static const struct model_access wr = { .what = MODEL_W };
 
 #define BIT(n) ((uint64_t)1 << (n))
 

@@ -11,8 +11,6 @@
 
 #include "lib_model.h"
 
-static const struct model_access rd = { .what = MODEL_R };
-
 #define A  LM_DATA /* two pages that a mapping can be switched between */
 #define B  (LM_DATA + LM_2M)
 #define IA (LM_1G + LM_2M)

@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The judge judged: extended page tables. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
-
-static const struct model_access rd = { .what = MODEL_R };
-static const struct model_access wr = { .what = MODEL_W };
-static const struct model_access ex = { .what = MODEL_X };
-static const struct model_access user_ex = { .what = MODEL_X, .user = true };
-static const struct model_access spec = { .what = MODEL_W, .spec = true };
 
 /* SDM volume 3, 29.3.2 */
 enum {
@@ -186,7 +172,7 @@ static void sets_flags_where_enabled(void **state)
         c.ha = c.hd = on != 0;
         start(&m, &c);
         lm_map(&m, 0, 2, 0x80400000 | RWX | PS | WB);
-        LM_WALK(&m, 0, spec, MODEL_OK, 0x80400000);
+        LM_WALK(&m, 0, spec_wr, MODEL_OK, 0x80400000);
         assert_int_equal(x.clean, on);
         assert_int_equal(lm_get(&m, lm_entry(&m, 0, 2)) & (A | D), on ? A : 0);
         assert_int_equal(lm_get(&m, lm_entry(&m, 0, 0)) & (A | D), on ? A : 0);
@@ -224,24 +210,15 @@ static void knows_masks_and_limits(void **state)
 
 static void refuses_bad_configurations(void **state)
 {
-    struct model_walk_cfg c;
-
     (void)state;
     assert_null(model_ept.check(&ept_48));
-#define BAD(field, value)                     \
-    do {                                      \
-        c = ept_48;                           \
-        c.field = (value);                    \
-        assert_non_null(model_ept.check(&c)); \
-    } while (0)
-    BAD(stage, 1);
-    BAD(start_level, 1);
-    BAD(start_level, -1);
-    BAD(ia_bits, 57);
-    BAD(oa_bits, 31);
-    BAD(hd, false);
-    BAD(root, 0x200);
-#undef BAD
+    LM_BAD(ept_48, stage, 1);
+    LM_BAD(ept_48, start_level, 1);
+    LM_BAD(ept_48, start_level, -1);
+    LM_BAD(ept_48, ia_bits, 57);
+    LM_BAD(ept_48, oa_bits, 31);
+    LM_BAD(ept_48, hd, false);
+    LM_BAD(ept_48, root, 0x200);
 }
 
 int main(void)

@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The judge judged: what each family's invalidations remove, and what they may leave. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
 
 #define IA   0x40200000u /* a 2 MiB boundary */
@@ -224,8 +217,6 @@ static void arm_hints_by_granule(void **state)
     assert_int_equal(model_inv_s1(VMID, ASID, 0, 1, 2, true).hint_shift, 21);
 }
 
-static const struct model_access rd = { .what = MODEL_R };
-
 static void invalidate(struct model_tlb *t, struct model_inv inv)
 {
     model_tlb_invalidate(t, &inv);
@@ -343,7 +334,6 @@ static void a_replaced_page_is_stale_not_a_conflict(void **state)
 /* A walk from a cached pointer keeps what the levels above it said: rights, and globalness. */
 static void pointers_keep_what_levels_above_said(void **state)
 {
-    static const struct model_access wr = { .what = MODEL_W };
     const struct model_walk_cfg ept = {
         .fmt = &model_ept, .stage = 2, .ia_bits = 48, .oa_bits = 46
     };

@@ -4,14 +4,6 @@
  * and a device, by a small operator written here. Done right, nobody may complain, whatever the
  * TLBs do; each way of doing it wrong must be caught, and by its name.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
 #include "model/rng.h"
 

@@ -1,23 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The judge judged: x86-64 paging, as a CPU, AMD's nested paging and VT-d's first stage walk it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "lib_model.h"
-
-static const struct model_access rd = { .what = MODEL_R };
-static const struct model_access wr = { .what = MODEL_W };
-static const struct model_access ex = { .what = MODEL_X };
-static const struct model_access user_rd = { .what = MODEL_R, .user = true };
-static const struct model_access user_wr = { .what = MODEL_W, .user = true };
-static const struct model_access user_ex = { .what = MODEL_X, .user = true };
-static const struct model_access spec = { .what = MODEL_W, .spec = true };
-static const struct model_access peek = { .what = MODEL_W, .peek = true };
 
 /* SDM volume 3, table 4-20 and before */
 enum {
@@ -179,14 +162,14 @@ static void maintains_accessed_and_dirty(void **state)
     lm_map(&m, 0, 3, 0x80400000 | P | RW | US);
     for (int l = 0; l < 4; l++)
         e[l] = lm_entry(&m, 0, l);
-    LM_WALK(&m, 0, peek, MODEL_OK, 0x80400000);
+    LM_WALK(&m, 0, peek_wr, MODEL_OK, 0x80400000);
     for (int l = 0; l < 4; l++)
         assert_false(lm_get(&m, e[l]) & (A | D));
     LM_WALK(&m, 0, rd, MODEL_OK, 0x80400000);
     assert_true(x.updated);
     for (int l = 0; l < 4; l++)
         assert_int_equal(lm_get(&m, e[l]) & (A | D), A);
-    LM_WALK(&m, 0, spec, MODEL_OK, 0x80400000); /* never dirty */
+    LM_WALK(&m, 0, spec_wr, MODEL_OK, 0x80400000); /* never dirty */
     assert_true(x.clean);
     assert_false(lm_get(&m, e[3]) & D);
     LM_WALK(&m, 0, wr, MODEL_OK, 0x80400000);
@@ -332,21 +315,14 @@ static void refuses_bad_configurations(void **state)
 
     (void)state;
     assert_null(model_x86.check(&cpu_48));
-#define BAD(field, value)                     \
-    do {                                      \
-        c = cpu_48;                           \
-        c.field = (value);                    \
-        assert_non_null(model_x86.check(&c)); \
-    } while (0)
-    BAD(stage, 0);
-    BAD(start_level, 1);
-    BAD(start_level, -1);
-    BAD(ia_bits, 47);
-    BAD(oa_bits, 53);
-    BAD(ha, false);
-    BAD(hd, false);
-    BAD(root, 0x800);
-#undef BAD
+    LM_BAD(cpu_48, stage, 0);
+    LM_BAD(cpu_48, start_level, 1);
+    LM_BAD(cpu_48, start_level, -1);
+    LM_BAD(cpu_48, ia_bits, 47);
+    LM_BAD(cpu_48, oa_bits, 53);
+    LM_BAD(cpu_48, ha, false);
+    LM_BAD(cpu_48, hd, false);
+    LM_BAD(cpu_48, root, 0x800);
     c = levels_5();
     assert_null(model_x86.check(&c));
 }
