@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mapping: invalid entries become valid. Prepare looks and counts, commit cannot fail. */
 #include "map.h"
-#include "port_quick.h"
 
 /* The commonest call, one page in a table that is there. 1: it is not so simple, or refused. */
 static FMT_INLINE int map_page(const struct pt_fmt *f, struct pt *pt, uint64_t ia, uint64_t oa,
@@ -21,6 +20,7 @@ static FMT_INLINE int map_page(const struct pt_fmt *f, struct pt *pt, uint64_t i
     if (ent_present(f, w.v)) {
         return -EEXIST;
     }
+    empty_forget(pt);
     port_pte_store(w.e, ent_of_oa(f, pt, oa) | attr | ent_leaf_bits(f, 0));
     clean(pt, w.e, 1);
     port_publish();
@@ -146,6 +146,7 @@ static FMT_INLINE int map_leaf(const struct pt_fmt *f, struct pt *pt, uint64_t i
             clean(pt, t, hgt_entries(f));
             v = ent_link(f, pt, l + 1, chain[l]);
         }
+        empty_forget(pt);
         port_publish();
         if (port_pte_cas(w.e, &old, v)) {
             clean(pt, w.e, 1);

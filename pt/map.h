@@ -8,7 +8,7 @@
 #ifndef PT_MAP_H
 #define PT_MAP_H
 
-#include "engine.h"
+#include "port_quick.h"
 
 /* A range to map, checked. */
 struct map_job {
@@ -83,25 +83,22 @@ static FMT_INLINE int map_prepare(const struct pt_fmt *f, const struct pt *pt,
 
     *tables = 0;
     for (;;) {
-        uint64_t end;
+        uint64_t end = hgt_last(f, 1, pos);
 
-        walk(f, pt, pos, &w);
-        if (ent_present(f, w.v)) {
-            return -EEXIST;
-        }
-        if (w.h == 0) {
-            unsigned n = run_length(f, pt, 0, pos, job->last);
-
-            if (ent_present(f, port_pte_or(w.e, n))) {
+        if (!empty_table(f, pt, pos, job->last)) {
+            walk(f, pt, pos, &w);
+            if (ent_present(f, w.v) ||
+                (w.h == 0 &&
+                 ent_present(f, port_pte_or(w.e, run_length(f, pt, 0, pos, job->last))))) {
                 return -EEXIST;
             }
-            end = hgt_last(f, 0, pos + ((uint64_t)(n - 1) << f->page_shift));
-        } else {
-            end = hgt_last(f, w.h, pos);
-            end = end < job->last ? end : job->last;
-            *tables += tables_below(f, w.h, pos, end, job->top);
+            if (w.h != 0) {
+                end = hgt_last(f, w.h, pos);
+                end = end < job->last ? end : job->last;
+                *tables += tables_below(f, w.h, pos, end, job->top);
+            }
         }
-        if (end == job->last) {
+        if (end >= job->last) {
             return 0;
         }
         pos = end + 1;
@@ -114,6 +111,7 @@ static FMT_INLINE void map_fill(const struct pt_fmt *f, struct pt *pt, const str
 {
     uint64_t bits = job->attr | ent_leaf_bits(f, h);
 
+    empty_forget(pt);
     if (!job->spans && !(f->wide_at != 0 && pt->wide)) {
         port_pte_fill(e, ent_of_oa(f, pt, pos + job->delta) | bits,
                       ent_of_oa(f, pt, hgt_size(f, h)), n);

@@ -191,7 +191,7 @@ static FMT_INLINE bool map_quick(const struct pt_fmt *f, unsigned from, uint64_t
                                  uint64_t ia, uint64_t oa, uint64_t len, uint32_t prot,
                                  uint64_t cap)
 {
-    if (cap != 0) {
+    if (cap != 0 || empty_noted(pt)) {
         return false;
     }
     if (len == hgt_size(f, 0)) {

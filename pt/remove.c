@@ -97,6 +97,7 @@ static PT_ONCE int clear_range(const struct pt_fmt *f, struct pt *pt, uint64_t i
         }
         pos = hgt_base(f, h, pos) + ((uint64_t)n << hgt_shift(f, h)) - 1;
         if (pos >= last) {
+            empty_note(f, pt, tables ? last : ia, last);
             return 0;
         }
     }

@@ -397,85 +397,6 @@ static void grows(void **state)
     tp_close(&t);
 }
 
-/* --- sub-trees that were taken out wait as they are, and go without being written to --- */
-
-#define TREES  11u /* more than a gather holds */
-#define TABLES 60u
-
-/* Which of the n tables is pa? */
-static unsigned one_of(const uint64_t *table, unsigned n, uint64_t pa)
-{
-    unsigned i = 0;
-
-    while (i < n && table[i] != pa) {
-        i++;
-    }
-    tp_assert(i < n, "taken-twice: %#lx\n", (unsigned long)pa);
-    return i;
-}
-
-static void take(struct tp *t, struct pt_gather *g)
-{
-    static uint64_t was[TABLES][65536 / 8];
-    const uint32_t bytes = pt_table_bytes(t->pt.cfg.format);
-    uint64_t table[TABLES], page[4] = { [3] = 1 }, pa, end = t->block;
-    struct pt_table_iter it = { 0 };
-    unsigned n = 0, got;
-
-    tp_pool(t, TABLES);
-    for (unsigned i = 0; i < TREES; i++) {
-        /* Its first page, and of every other one its last. */
-        for (uint64_t ia = i * t->big, k = 0; k <= (i & 1); k++, ia |= t->big - t->page) {
-            if (ia < tp_top(t) && pt_map(&t->pt, ia, 0, t->page, RW | t->user, 0, &t->pool) == 0) {
-                tp_map_add(&t->map, ia, ia + t->page - 1, 0, tp_reported(t, RW | t->user));
-                end = (ia | (t->big - 1)) + 1;
-            }
-        }
-    }
-    tp_audit(t);
-    while (pt_next_table(&t->pt, &it, &pa)) {
-        if (pa - t->pt.root >= t->pt.root_pages * PAGE_SIZE) {
-            memcpy(was[n], port_va(pa), bytes);
-            table[n++] = pa;
-        }
-    }
-    assert_int_equal(pt_unmap(&t->pt, 0, end < tp_top(t) ? end : tp_top(t), g), 0);
-    tp_map_del(&t->map, 0, ~(uint64_t)0 >> 1);
-    for (unsigned i = 0; i < g->held_n; i++) {
-        pa = g->held[i] & ~(uint64_t)7;
-        tp_assert(!memcmp(port_va(pa), was[one_of(table, n, pa)], bytes), "held-table-written\n");
-    }
-    while ((got = pt_gather_take(&t->pt, g, page, 3)) != 0) {
-        tp_assert(got <= 3 && page[3] == 1, "taken-too-many\n");
-        for (unsigned i = 0; i < got; i++) {
-            unsigned k = one_of(table, n, page[i]);
-            uint64_t *now = port_va(page[i]);
-
-            /* Only links to tables that have tables are struck off. */
-            for (unsigned j = 0; j < bytes / 8; j++) {
-                tp_assert(now[j] == was[k][j] || now[j] == 0, "taken-table-written\n");
-            }
-            table[k] = 0;
-            memset(now, 0, bytes);
-            pt_pool_push(&t->pool, page[i]);
-        }
-    }
-    pt_gather_done(&t->pt, g);
-    while ((pa = pt_pool_pop(&g->freed)) != 0) {
-        table[one_of(table, n, pa)] = 0;
-        memset(port_va(pa), 0, bytes);
-        pt_pool_push(&t->pool, pa);
-    }
-    tp_assert(t->pool.count + tp_count(&t->pt).tables == TABLES, "table-lost\n");
-    tp_audit(t);
-}
-
-static void takes(void **state)
-{
-    (void)state;
-    tp_each(1, take);
-}
-
 /* --- mappers beside each other --- */
 
 struct rival {
@@ -612,17 +533,11 @@ static void parallel_mappers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(map_lists),
-        cmocka_unit_test(map_by_cursor),
-        cmocka_unit_test(singles),
-        cmocka_unit_test(replaces),
-        cmocka_unit_test(tracks),
-        cmocka_unit_test(joins),
-        cmocka_unit_test(grows),
-        cmocka_unit_test(takes),
-        cmocka_unit_test(clean_singles),
-        cmocka_unit_test(lost_links),
-        cmocka_unit_test(parallel_mappers),
+        cmocka_unit_test(map_lists),  cmocka_unit_test(map_by_cursor),
+        cmocka_unit_test(singles),    cmocka_unit_test(replaces),
+        cmocka_unit_test(tracks),     cmocka_unit_test(joins),
+        cmocka_unit_test(grows),      cmocka_unit_test(clean_singles),
+        cmocka_unit_test(lost_links), cmocka_unit_test(parallel_mappers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,6 +121,7 @@ struct pt {
     uint32_t root_pages; /* in units of 4 KiB */
     /* The engine's own: */
     uint64_t top;            /* pointer to the root, its height, .. in one word */
+    uint64_t empty;          /* the range that was broken last, until something is mapped */
     uint64_t ia_max, oa_max; /* the last addresses */
     uint8_t leaf_h;          /* height of the tallest leaf */
     bool wide;               /* 52-bit form of Arm's entries */

@@ -17,6 +17,7 @@ PORT_INLINE uint64_t port_origin(void)
 #define port_quick_publish()             port_publish()
 #define port_quick_cas(e, old, v, plain) ((void)(plain), port_pte_cas(e, old, v))
 
+#include "pt/empty.h"
 #include "pt/quick.h"
 
 #endif

@@ -31,6 +31,7 @@ PORT_INLINE bool port_quick_cas(uint64_t *e, uint64_t *old, uint64_t v, bool pla
                  : port_pte_cas(e, old, v);
 }
 
+#include "pt/empty.h"
 #include "pt/quick.h"
 
 #endif
