@@ -19,17 +19,24 @@ static FMT_INLINE uint64_t ent_clean(const struct pt_fmt *f, uint64_t v)
     return (v & ~f->write_mask) | (f->write_mask & ~f->write_value);
 }
 
-/* Makes clean what was seen dirty. Where both flags are set hardware has nothing left to change, so
- * a plain store loses nothing. */
-static FMT_INLINE void make_clean(const struct pt_fmt *f, struct pt *pt, uint64_t *e, uint64_t v)
+/* Makes clean the dirty ones from e[0] on, and says how many. Where both flags are set hardware has nothing
+ * left to change, so a plain store loses nothing. */
+static FMT_INLINE unsigned make_clean(const struct pt_fmt *f, struct pt *pt, uint64_t *e,
+                                      unsigned n)
 {
-    if (f->plain_clean && (v & f->accessed) != 0) {
-        port_pte_store(e, ent_clean(f, v));
-    } else {
-        while (!port_pte_cas(e, &v, ent_clean(f, v))) {
+    unsigned i = 0;
+    uint64_t v;
+
+    while (i < n && ent_dirty(f, v = port_pte_load(&e[i]))) {
+        if (f->plain_clean && (v & f->accessed) != 0) {
+            port_pte_store(&e[i++], ent_clean(f, v));
+        } else {
+            i += port_pte_flip(&e[i], f->plain_clean ? 1 : n - i, f->track | f->write_mask,
+                               f->track | f->write_value, f->write_mask);
         }
     }
-    clean(pt, e, 1);
+    clean(pt, e, i);
+    return i;
 }
 
 static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, uint64_t ia,
@@ -49,14 +56,15 @@ static FMT_INLINE int dirty_read_clear(const struct pt_fmt *f, struct pt *pt, ui
 
         while (i < r.n) {
             unsigned first;
-            uint64_t v;
 
             i += port_pte_find(&r.e[i], r.n - i, f->track | f->write_mask,
                                f->track | f->write_value);
             /* A run of dirty ones: one record, few bitmap words. */
-            for (first = i; i < r.n && ent_dirty(f, v = port_pte_load(&r.e[i])); i++) {
-                if (g) {
-                    make_clean(f, pt, &r.e[i], v);
+            first = i;
+            if (g) {
+                i += make_clean(f, pt, &r.e[i], r.n - i);
+            } else {
+                for (; i < r.n && ent_dirty(f, port_pte_load(&r.e[i])); i++) {
                 }
             }
             if (i > first) {

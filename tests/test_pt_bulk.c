@@ -215,9 +215,56 @@ static void maps_again(void **state)
     tp_each(1, again);
 }
 
+/* --- runs of dirty leaves --- */
+
+/* Pages 1 to 4 and 6 to 10 of a table are dirty, 5 is not; with `aged` no access flag is set. */
+static void harvest_run(struct tp *t, bool aged, struct pt_gather *g)
+{
+    uint64_t b = 2 * t->block, p = t->page, bits = 0;
+    uint32_t prot = RW | t->user | PT_TRACK;
+    bool young;
+
+    tp_pool(t, 24);
+    tp_put(t, b + p, 0, 4 * p, prot | PT_DIRTY, 0);
+    tp_put(t, b + 5 * p, 8 * p, p, prot, 0);
+    tp_put(t, b + 6 * p, 32 * p, 5 * p, prot | PT_DIRTY, 0);
+    if (aged) {
+        assert_int_equal(pt_age(&t->pt, b, 16 * p, &young, g), 0);
+        tp_done(t, g);
+    }
+    assert_int_equal(pt_dirty_read_clear(&t->pt, b, 16 * p, &bits, p, NULL), 0);
+    tp_assert(bits == 0x7de, "harvest: %#lx is dirty\n", (unsigned long)bits);
+    tp_audit(t); /* as dirty as before */
+    bits = 0;
+    assert_int_equal(pt_dirty_read_clear(&t->pt, b, 16 * p, &bits, p, g), 0);
+    tp_assert(bits == 0x7de, "harvest: %#lx was dirty\n", (unsigned long)bits);
+    tp_assert(tp_covered(g, b + p, b + 5 * p - 1) && tp_covered(g, b + 6 * p, b + 11 * p - 1),
+              "harvest: not recorded\n");
+    tp_done(t, g);
+    tp_map_prot(&t->map, b + p, b + 11 * p - 1, PT_DIRTY, 0);
+    tp_audit(t);
+    assert_int_equal(pt_unmap(&t->pt, b, t->block, g), 0);
+    tp_map_del(&t->map, b, b + t->block - 1);
+    tp_done(t, g);
+}
+
+static void harvest(struct tp *t, struct pt_gather *g)
+{
+    for (unsigned aged = 0; aged <= t->pt.cfg.live.hw_af && t->pt.cfg.live.hw_dirty; aged++) {
+        harvest_run(t, aged != 0, g);
+    }
+}
+
+static void harvests(void **state)
+{
+    (void)state;
+    tp_each(1, harvest);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(takes), cmocka_unit_test(maps_again) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(takes), cmocka_unit_test(maps_again),
+                                        cmocka_unit_test(harvests) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

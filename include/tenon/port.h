@@ -47,6 +47,9 @@ uint64_t port_pa(const void *va);
  *
  *   unsigned port_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value);
  *     The index of the first one with (e & mask) == value; n if there is none.
+ *   unsigned port_pte_flip(uint64_t *e, unsigned n, uint64_t mask, uint64_t value, uint64_t bits);
+ *     From e[0] on, while (e & mask) == value: exchanges it for e ^ bits, by a compare-exchange of it
+ *     alone or with its neighbour. How many; fewer if one was changed meanwhile.
  *
  * And, for ports whose "port_quick.h" wants pt/quick.h (the others say "no" there):
  *

@@ -15,4 +15,17 @@ PORT_INLINE unsigned port_pte_find(const uint64_t *e, unsigned n, uint64_t mask,
     return i;
 }
 
+PORT_INLINE unsigned port_pte_flip(uint64_t *e, unsigned n, uint64_t mask, uint64_t value,
+                                   uint64_t bits)
+{
+    unsigned i = 0;
+    uint64_t v;
+
+    while (i < n && ((v = port_pte_load(&e[i])) & mask) == value &&
+           port_pte_cas(&e[i], &v, v ^ bits)) {
+        i++;
+    }
+    return i;
+}
+
 #endif

@@ -51,6 +51,7 @@ bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
  * is all that is promised of entries. Not AVX-512: where a program uses it now and then only, some
  * processors run slower for a while.
  */
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define AVX2 __attribute__((target("avx2")))
@@ -58,10 +59,14 @@ bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
 typedef uint64_t vec __attribute__((vector_size(32), may_alias));
 
 static bool vector; /* may be used */
+static bool pairs;
 
-__attribute__((constructor)) static void look_for_vector(void)
+__attribute__((constructor)) static void look_at_processor(void)
 {
+    unsigned a, b, c = 0, d;
+
     vector = __builtin_cpu_supports("avx2");
+    pairs = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_CMPXCHG16B) != 0;
 }
 
 void hosted_set_vector(bool v)
@@ -147,6 +152,26 @@ AVX2 static unsigned same_vector(const uint64_t *e, unsigned n, uint64_t first, 
     }
     return i;
 }
+
+/* By two: a locked instruction costs the same for both. `e` is aligned to 16. */
+static unsigned flip_pairs(uint64_t *e, unsigned n, uint64_t mask, uint64_t value, uint64_t bits)
+{
+    unsigned i = 0;
+
+    for (bool done = pairs; done && i + 2 <= n; i += done ? 2 : 0, e += 2) {
+        uint64_t a = __atomic_load_n(&e[0], __ATOMIC_RELAXED);
+        uint64_t b = __atomic_load_n(&e[1], __ATOMIC_RELAXED);
+
+        if ((a & mask) != value || (b & mask) != value) {
+            break;
+        }
+        __asm__ volatile("lock cmpxchg16b %1"
+                         : "=@ccz"(done), "+m"(*(uint64_t(*)[2])e), "+a"(a), "+d"(b)
+                         : "b"(a ^ bits), "c"(b ^ bits)
+                         : "memory");
+    }
+    return i;
+}
 #else
 static const bool vector = false;
 
@@ -159,6 +184,7 @@ void hosted_set_vector(bool v)
 #define or_vector(e, n, any)                 0u
 #define find_vector(e, n, mask, value)       0u
 #define same_vector(e, n, first, step, mask) 0u
+#define flip_pairs(e, n, mask, value, bits)  0u
 #endif
 
 /* Entries before the first whole vector. */
@@ -289,6 +315,25 @@ unsigned hosted_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t 
         i += find_vector(&e[i], n - i, mask, value);
     }
     return i + find_scalar(&e[i], n - i, mask, value);
+}
+
+unsigned port_pte_flip(uint64_t *e, unsigned n, uint64_t mask, uint64_t value, uint64_t bits)
+{
+    unsigned i = 0;
+
+    for (; i < n; i++) {
+        uint64_t v;
+
+        if (!HOSTED_HOOKED &&
+            ((uintptr_t)&e[i] & sizeof(*e)) == 0) { /* a hook sees one at a time */
+            i += flip_pairs(&e[i], n - i, mask, value, bits);
+        }
+        if (i == n || ((v = port_pte_load(&e[i])) & mask) != value ||
+            !port_pte_cas(&e[i], &v, v ^ bits)) {
+            break;
+        }
+    }
+    return i;
 }
 
 unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,

@@ -6,6 +6,7 @@
 #include "port_pte.h"
 
 unsigned hosted_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value);
+unsigned port_pte_flip(uint64_t *e, unsigned n, uint64_t mask, uint64_t value, uint64_t bits);
 
 PORT_INLINE unsigned port_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
 {
