@@ -57,10 +57,8 @@ void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t leve
             continue;
         }
         /* The same address twice: leaves of two sizes may be cached for it, so no hint is true. */
-        if (over) {
-            level = PT_LEVEL_ANY;
-            tables = tables || r->tables;
-        }
+        level = over ? PT_LEVEL_ANY : level;
+        tables = tables || r->tables;
         ia = ia < r->ia ? ia : r->ia;
         last = last > r->last ? last : r->last;
         *r = g->inv[--g->n];

@@ -156,7 +156,7 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
                                   struct pt_pool *pool)
 {
     uint64_t *pend = NULL;
-    uint64_t pend_v = 0, pend_first = 0, pend_last = 0, pend_pa = 0;
+    uint64_t pend_v = 0, pend_first = 0, pend_last = 0;
     unsigned pend_h = 0;
     uint64_t pos = job->ia;
 
@@ -187,9 +187,7 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
                 break;
             }
             v = e == pend ? pend_v : port_pte_load(e);
-            if (e == pend) {
-                hidden = true;
-            }
+            hidden = hidden || e == pend;
             if (!ent_present(f, v)) {
                 uint64_t pa = pt_pool_pop(pool);
 
@@ -201,7 +199,6 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
                 } else {
                     pend = e;
                     pend_v = v;
-                    pend_pa = pa;
                     pend_h = h - 1;
                     pend_first = pos;
                     pend_last = hgt_last(f, h, pos);
@@ -221,7 +218,7 @@ static FMT_INLINE void map_commit(const struct pt_fmt *f, struct pt *pt, const s
             if (port_pte_cas(pend, &old, pend_v)) {
                 clean(pt, pend, 1);
             } else {
-                take_apart(f, pt, pend_pa, pend_h, pool);
+                take_apart(f, pt, ent_oa(f, pt, pend_v), pend_h, pool);
                 pos = pend_first - 1; /* once more, into the table that is there now */
             }
             pend = NULL;
