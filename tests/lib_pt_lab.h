@@ -55,6 +55,12 @@ void lab_age(struct lab *l, uint64_t ia, uint64_t len);
 /* One record as the family's own invalidation commands. */
 void lab_issue(struct model_tlb *tlb, const struct model_ctx *ctx, const struct pt_inv *r);
 
+/* Around the call of an operation: what it changes, and is it missing meanwhile? Afterwards the
+ * invalidation, the freeing, the audit, the verdict. Observers look once more at any time. */
+void lab_begin(struct lab *l, uint64_t ia, uint64_t len, bool missing);
+void lab_end(struct lab *l, struct pt_gather *g);
+void lab_probe(struct lab *l);
+
 uint64_t lab_below(struct lab *l, uint64_t n);
 
 #endif
