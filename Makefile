@@ -375,6 +375,8 @@ scripts := run test .ci/run bench/peer/fetch $(filter-out %.md %.awk,$(call file
 check-sh:
 	$(say) SH 'every script'
 	$(Q)for s in $(scripts); do sh -n $$s || exit 1; done
+	$(Q)for s in $(filter-out tools/init,$(scripts)); do [ -n "$$(timeout 10 ./$$s --help </dev/null)" ] || \
+	    { echo "$$s --help says nothing, or fails" >&2; exit 1; }; done
 	$(Q)if command -v shellcheck >/dev/null; then shellcheck $(scripts); fi
 
 # gcc's warnings are errors in every build; clang sees each file once more, for its own target.

@@ -95,7 +95,7 @@ void vm_end(struct vm *vm, uint32_t state)
 
 /* ---- create ---- */
 
-/* The CPU's tree. In share mode the SMMU walks it too: the rules for both (design.md). */
+/* The CPU's tree. In share mode the SMMU walks it too: the rules for both. */
 static int tree_config(uint64_t flags, struct pt_config *cfg)
 {
     const char *why = NULL;

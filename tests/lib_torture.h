@@ -2,7 +2,7 @@
 /*
  * The torture run: CPUs, devices, converters, cutters, mergers, loggers, page requests, pins, spaces that
  * come and go, and switches between share and mirror mode, all at once, with delays at every step of
- * every protocol. Every access is held against the promises of design.md at the moment it is made.
+ * every protocol. Every access is held against what the library promises at the moment it is made.
  */
 #ifndef TESTS_LIB_TORTURE_H
 #define TESTS_LIB_TORTURE_H

@@ -160,7 +160,7 @@ static void cut_is_exact(void **state)
     both(cut_exact);
 }
 
-/* field.md: a 4K unmap inside a 2M page; a block's device attributes lost on a split. */
+/* What went wrong in the field: a 4K unmap inside a 2M page; a block's device attributes lost on a split. */
 static void field_regressions(struct tp *t, struct pt_gather *g)
 {
     struct pt_leaf leaf;

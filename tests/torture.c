@@ -15,8 +15,9 @@ static const char usage[] =
     "merges,\n"
     "zaps, page requests, pins, spaces that come and go, processes that change what devices reach "
     "by\n"
-    "PASID; with delays at every store and every wait. Each access is held against the promises of "
-    "design.md when it is made.\n"
+    "PASID; with delays at every store and every wait. Each access is held against what the "
+    "library\n"
+    "promises, when it is made.\n"
     "\n"
     "  -t SECONDS  how long in all (10)\n"
     "  -s SEED     of the first run (1); a run's seed also decides what its IOMMU can do\n"
@@ -28,14 +29,21 @@ static const char usage[] =
     "\n"
     "Exit code 0: nothing found; 1: a promise was broken, in words; 2: wrong arguments.\n";
 
-static double number(const char *s)
+_Noreturn static void wrong(const char *option, const char *wanted, const char *s)
 {
-    char *end;
-    double v = s == NULL ? -1 : strtod(s, &end);
+    fprintf(stderr, "torture: %s takes %s%s%s (try --help)\n", option, wanted,
+            s != NULL ? ", not " : "", s != NULL ? s : "");
+    exit(2);
+}
 
-    if (s == NULL || *s == '\0' || *end != '\0' || v <= 0) {
-        fputs(usage, stderr);
-        exit(2);
+static double number(const char *option, const char *s, double least, double most)
+{
+    char *end = NULL, wanted[64];
+    double v = s == NULL ? 0 : strtod(s, &end);
+
+    if (s == NULL || *s == '\0' || *end != '\0' || !(v >= least && v <= most)) {
+        snprintf(wanted, sizeof(wanted), "a number from %g to %.0f", least, most);
+        wrong(option, wanted, s);
     }
     return v;
 }
@@ -57,8 +65,14 @@ static int format(const char *s)
             return (int)i;
         }
     }
-    fputs(usage, stderr);
-    exit(2);
+    char known[200] = "one of";
+
+    for (unsigned i = 0; i < worlds(); i++) {
+        size_t at = strlen(known);
+
+        snprintf(known + at, sizeof(known) - at, " %s", torture_world(i));
+    }
+    wrong("-f", known, s);
 }
 
 int main(int argc, char **argv)
@@ -77,7 +91,10 @@ int main(int argc, char **argv)
             only = format(argv[i + 1]);
             continue;
         }
-        if (strcmp(argv[i], "-p") == 0 && argv[i + 1] != NULL) {
+        if (strcmp(argv[i], "-p") == 0) {
+            if (argv[i + 1] == NULL) {
+                wrong("-p", "a file", NULL);
+            }
             picture = snapshot_file_make(argv[i + 1], "torture");
             if (picture == NULL) {
                 perror(argv[i + 1]);
@@ -85,16 +102,16 @@ int main(int argc, char **argv)
             }
             continue;
         }
-        double *to = strcmp(argv[i], "-t") == 0   ? &seconds
-                     : strcmp(argv[i], "-s") == 0 ? &seed
-                     : strcmp(argv[i], "-r") == 0 ? &runs
-                                                  : NULL;
-
-        if (to == NULL) {
-            fprintf(stderr, "torture: no option %s\n%s", argv[i], usage);
+        if (strcmp(argv[i], "-t") == 0) {
+            seconds = number("-t", argv[i + 1], 0.01, 1e7);
+        } else if (strcmp(argv[i], "-s") == 0) {
+            seed = (double)(uint64_t)(number("-s", argv[i + 1], 1, 9007199254740992.0));
+        } else if (strcmp(argv[i], "-r") == 0) {
+            runs = (double)(uint64_t)(number("-r", argv[i + 1], 1, 100000));
+        } else {
+            fprintf(stderr, "torture: no option %s (try --help)\n", argv[i]);
             return 2;
         }
-        *to = number(argv[i + 1]);
     }
     for (unsigned k = 0; k < (unsigned)runs && sum.wrong == 0; k++) {
         struct torture_opts o = { .seed = (uint64_t)seed + k,

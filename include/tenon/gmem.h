@@ -168,7 +168,7 @@ int gmem_populate(struct gmem *gm, uint64_t off, const void *src, uint64_t len);
 void gmem_seal(struct gmem *gm);
 
 /*
- * Convert [page, page+n) as design.md describes, followers included. Every page must be in the
+ * Convert [page, page+n) as docs/conversion.md describes, followers included. Every page must be in the
  * state opposite to `to_shared` (-EALREADY if all are in it already, -EINVAL if mixed). To shared
  * uses `policy` (-EINVAL: KEEP without separate backing, n == 0, unknown policy); back to private
  * uses the way it came (one way for the whole range, -EINVAL if mixed). -EFAULT outside; -EBUSY a
