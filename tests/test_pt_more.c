@@ -220,8 +220,8 @@ static void replaces(void **state)
 
 static void count_clean(void *ctx, const void *va, size_t len)
 {
-    (void)va, (void)len;
-    ++*(unsigned *)ctx;
+    (void)va;
+    *(unsigned *)ctx += (unsigned)(len / sizeof(uint64_t));
 }
 
 /* Nobody looks at the stores: the engine goes the way that it goes outside of tests. */
@@ -229,7 +229,8 @@ static void clean_single(struct tp *t, struct pt_gather *g)
 {
     unsigned n = 0;
     const struct hosted_hook hook = { .ctx = &n, .clean = count_clean };
-    uint64_t p = t->page, b = t->block;
+    const uint32_t dirty = RW | PT_TRACK | PT_DIRTY | t->user;
+    uint64_t p = t->page, b = t->block, bits[1] = { 0 };
 
     tp_put(t, 2 * b, 2 * b, p, RW, 0);
     t->pt.cfg.incoherent = true;
@@ -237,6 +238,12 @@ static void clean_single(struct tp *t, struct pt_gather *g)
     assert_int_equal(pt_map(&t->pt, 2 * b + p, 0, p, RW | t->user, 0, &t->pool), 0);
     assert_int_equal(n, 1);
     assert_int_equal(pt_break(&t->pt, 2 * b + p, p, g), 0);
+    assert_int_equal(pt_map(&t->pt, 2 * b + p, 0, 3 * p, dirty, 0, &t->pool), 0);
+    n = 0;
+    assert_int_equal(pt_dirty_read_clear(&t->pt, 2 * b + p, 3 * p, bits, p, g), 0);
+    assert_int_equal(bits[0], 7);
+    assert_int_equal(n, 3);
+    assert_int_equal(pt_break(&t->pt, 2 * b + p, 3 * p, g), 0);
     pt_gather_done(&t->pt, g);
     n = 0;
     if (pt_replace(&t->pt, 2 * b, 3 * b, p, g) == 0) {

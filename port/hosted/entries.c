@@ -286,19 +286,46 @@ uint64_t hosted_pte_or(const uint64_t *e, unsigned n)
     return any | more | or_scalar(&e[i], n - i);
 }
 
+/* Up to the eight of which one may be it: together they have all of `value`, and each lacks some of
+ * `none`. One comparison for eight of them, mostly. */
+static unsigned find_eight(const uint64_t *e, unsigned n, uint64_t value, uint64_t none)
+{
+#define LOAD(i) __atomic_load_n(&e[i], __ATOMIC_RELAXED)
+    const uint64_t *const first = e, *const end = e + (n & ~7u);
+
+    for (; e != end; e += 8) {
+        uint64_t any = LOAD(0) | LOAD(1) | LOAD(2) | LOAD(3);
+
+        any |= LOAD(4) | LOAD(5) | LOAD(6) | LOAD(7);
+        if ((any & value) == value) {
+            uint64_t all = LOAD(0) & LOAD(1) & LOAD(2) & LOAD(3);
+
+            all &= LOAD(4) & LOAD(5) & LOAD(6) & LOAD(7);
+            if ((all & none) == 0) {
+                break;
+            }
+        }
+    }
+    return (unsigned)(e - first);
+#undef LOAD
+}
+
 static unsigned find_scalar(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
 {
-#define IS_IT(i) ((__atomic_load_n(&e[i], __ATOMIC_RELAXED) & mask) == value)
     unsigned i = 0;
 
-    while (i + 4 <= n && !IS_IT(i) && !IS_IT(i + 1) && !IS_IT(i + 2) && !IS_IT(i + 3)) {
-        i += 4;
+    while (i < n) {
+        unsigned end;
+
+        i += find_eight(&e[i], n - i, value, mask & ~value);
+        end = n - i < 8 ? n : i + 8;
+        for (; i < end; i++) {
+            if ((__atomic_load_n(&e[i], __ATOMIC_RELAXED) & mask) == value) {
+                return i;
+            }
+        }
     }
-    while (i < n && !IS_IT(i)) {
-        i++;
-    }
-    return i;
-#undef IS_IT
+    return n;
 }
 
 unsigned hosted_pte_find(const uint64_t *e, unsigned n, uint64_t mask, uint64_t value)
