@@ -4,7 +4,7 @@
  * missing. Level by level, each leaf that crosses a boundary is exchanged for a table that is filled
  * in full before anyone can see it. A leaf of several entries becomes leaves of one entry first.
  */
-#include "engine.h"
+#include "port_quick.h"
 
 /* Tables that boundaries at ia and last + 1 need, or why they cannot be made; the walks to both. */
 static FMT_INLINE int cut_check(const struct pt_fmt *f, const struct pt *pt, uint64_t ia,
@@ -31,26 +31,6 @@ static FMT_INLINE int cut_check(const struct pt_fmt *f, const struct pt *pt, uin
         *need -= first && second && hgt_base(f, h, ia) == hgt_base(f, h, last); /* the same one */
     }
     return 0;
-}
-
-/* One level: the leaf's own attributes and addresses in a table. Hardware may set the access flag or
- * the dirty state at any moment until the exchange: the copies then are out of date, and are made
- * again. */
-static FMT_INLINE void split(const struct pt_fmt *f, struct pt *pt, const struct pt_walk *w,
-                             uint64_t pa)
-{
-    uint64_t v = w->v, *t = port_table(pa);
-    unsigned h = w->h - 1;
-
-    do {
-        uint64_t bits = ent_attr(f, pt, w->h, v) | ent_leaf_bits(f, h);
-
-        port_pte_fill(t, ent_of_oa(f, pt, ent_oa(f, pt, v)) | bits,
-                      ent_of_oa(f, pt, hgt_size(f, h)), hgt_entries(f));
-        clean(pt, t, hgt_entries(f));
-        port_publish();
-    } while (!port_pte_cas(w->e, &v, ent_link(f, pt, w->h, pa)));
-    clean(pt, w->e, 1);
 }
 
 /* A boundary at `at`: before the leaf that maps `in`, to which w walked, or behind it. What w stands on
@@ -85,19 +65,14 @@ static FMT_INLINE int cut(const struct pt_fmt *f, struct pt *pt, uint64_t ia, ui
     uint32_t need;
     int ret = cut_check(f, pt, ia, len, &need, &w[0], &w[1]);
 
-    if (ret != 0) {
-        return ret;
-    }
-    if (need > pool->count) {
-        return -ENOMEM;
-    }
-    for (unsigned i = 0; i < 2; i++) {
+    ret = ret == 0 && need > pool->count ? -ENOMEM : ret;
+    for (unsigned i = 0; i < 2 && ret == 0; i++) {
         boundary(f, pt, &w[i], ia + (i ? len - 1 : 0), ia + (i ? len : 0), pool, g);
     }
-    return 0;
+    return ret;
 }
 
-int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len)
+static PT_ONCE int check_any(const struct pt *pt, uint64_t ia, uint64_t len)
 {
     struct pt_walk a, b;
     uint32_t need;
@@ -105,7 +80,18 @@ int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len)
     PT_SWITCH(pt->cfg.format, -EINVAL, cut_check, pt, ia, len, &need, &a, &b)
 }
 
-int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struct pt_gather *g)
+int pt_cut_check(const struct pt *pt, uint64_t ia, uint64_t len)
+{
+    PT_QUICK(pt, 0, check_any(pt, ia, len), cut_check_quick, pt, ia, len)
+}
+
+static PT_ONCE int cut_any(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool,
+                           struct pt_gather *g)
 {
     PT_SWITCH(pt->cfg.format, -EINVAL, cut, pt, ia, len, pool, g)
+}
+
+int pt_cut(struct pt *pt, uint64_t ia, uint64_t len, struct pt_pool *pool, struct pt_gather *g)
+{
+    PT_QUICK(pt, 0, cut_any(pt, ia, len, pool, g), cut_quick, pt, ia, len, pool, g)
 }

@@ -344,6 +344,26 @@ static FMT_INLINE bool may_resize(const struct pt_fmt *f, const struct pt *pt, u
     return pt->cfg.live.bbm >= f->resize_bbm && !size_fixed(f, pt, v);
 }
 
+/* One level: the leaf's own attributes and addresses in a table. Hardware may set the access flag or
+ * the dirty state at any moment until the exchange: the copies then are out of date, and are made
+ * again. */
+static FMT_INLINE void split(const struct pt_fmt *f, struct pt *pt, const struct pt_walk *w,
+                             uint64_t pa)
+{
+    uint64_t v = w->v, *t = port_table(pa);
+    unsigned h = w->h - 1;
+
+    do {
+        uint64_t bits = ent_attr(f, pt, w->h, v) | ent_leaf_bits(f, h);
+
+        port_pte_fill(t, ent_of_oa(f, pt, ent_oa(f, pt, v)) | bits,
+                      ent_of_oa(f, pt, hgt_size(f, h)), hgt_entries(f));
+        clean(pt, t, hgt_entries(f));
+        port_publish();
+    } while (!port_pte_cas(w->e, &v, ent_link(f, pt, w->h, pa)));
+    clean(pt, w->e, 1);
+}
+
 /* Puts every table page of the sub-tree under `pa` (a table of height h) on the list. */
 void pt_free_subtree(const struct pt_fmt *f, const struct pt *pt, struct pt_pool *freed,
                      uint64_t pa, unsigned h);

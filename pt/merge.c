@@ -4,7 +4,7 @@
  * merged block, at the highest level that is uniform; the old tables stay as they are (held) until
  * no walker can be inside them.
  */
-#include "engine.h"
+#include "port_quick.h"
 
 /* A block that may become one leaf: what it would be. */
 struct merge_job {
@@ -87,11 +87,8 @@ static FMT_INLINE int merge(const struct pt_fmt *f, struct pt *pt, uint64_t ia, 
     if (ret == 0 && cap != 0 && (cap < PAGE_SIZE || (cap & (cap - 1)) != 0)) {
         ret = -EINVAL;
     }
-    if (ret != 0) {
+    if (ret != 0 || (!allowed && !pt->cfg.live.stalls)) {
         return ret;
-    }
-    if (!allowed && !pt->cfg.live.stalls) {
-        return 0;
     }
     for (;;) {
         unsigned block = 0; /* height of the best block found; 0: none */
@@ -138,7 +135,13 @@ static FMT_INLINE int merge(const struct pt_fmt *f, struct pt *pt, uint64_t ia, 
     }
 }
 
-int pt_merge(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct pt_gather *g)
+static PT_ONCE int merge_any(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size,
+                             struct pt_gather *g)
 {
     PT_SWITCH(pt->cfg.format, -EINVAL, merge, pt, ia, len, max_size, g)
+}
+
+int pt_merge(struct pt *pt, uint64_t ia, uint64_t len, uint64_t max_size, struct pt_gather *g)
+{
+    PT_QUICK(pt, 1, merge_any(pt, ia, len, max_size, g), merge_quick, pt, ia, len, max_size, g)
 }

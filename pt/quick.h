@@ -104,7 +104,8 @@ static FMT_INLINE bool quick_walk(const struct pt_fmt *f, unsigned h, uint64_t t
     uint64_t origin = port_origin();
 
     return quick_start(f, h, top, pt, ia, e) && (h == 2 || quick_step(f, origin, ia, 3, e)) &&
-           quick_step(f, origin, ia, 2, e) && (to == 1 || quick_step(f, origin, ia, 1, e));
+           (to == 2 || quick_step(f, origin, ia, 2, e)) &&
+           (to >= 1 || quick_step(f, origin, ia, 1, e));
 }
 
 /* Is the entry's store, and the first record, all that is left to do? Atomic loads: gcc would read both
@@ -300,6 +301,95 @@ static FMT_INLINE bool replace_quick(const struct pt_fmt *f, unsigned from, uint
         return false;
     }
     quick_end(pt, e, ~f->oa_mask, oa >> f->oa_shift, ia, hgt_last(f, 0, ia), hgt_level(0), g);
+    return true;
+}
+
+/* --- cut, merge --- */
+
+/* A live leaf of one entry, whose size may change. */
+static FMT_INLINE bool quick_resize(const struct pt_fmt *f, const struct pt *pt, unsigned h,
+                                    uint64_t v)
+{
+    return ent_present(f, v) && ent_is_leaf(f, h, v) && ent_span(f, h, v) == 0 &&
+           may_resize(f, pt, v);
+}
+
+/* One page. */
+static FMT_INLINE bool cut_check_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                       const struct pt *pt, uint64_t ia, uint64_t len)
+{
+    uint64_t *e;
+
+    if (len != hgt_size(f, 0) || (ia & (len - 1)) != 0 ||
+        !quick_walk(f, from, top, pt, ia, 1, &e)) {
+        return false;
+    }
+    return quick_resize(f, pt, 1, port_pte_load(e)) ||
+           (quick_step(f, port_origin(), ia, 1, &e) && ent_span(f, 0, port_pte_load(e)) == 0);
+}
+
+/* Inside a leaf of height h, so that one table is needed. */
+static FMT_INLINE bool cut_leaf_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                      struct pt *pt, uint64_t ia, uint64_t len,
+                                      struct pt_pool *pool, struct pt_gather *g, unsigned h)
+{
+    struct pt_walk w = { .h = h };
+
+    if (pool->count == 0 || len >= hgt_size(f, h) ||
+        ((ia ^ (ia + len - 1)) & ~(hgt_size(f, h) - 1)) != 0 ||
+        !quick_walk(f, from, top, pt, ia, h, &w.e)) {
+        return false;
+    }
+    w.v = port_pte_load(w.e);
+    if (!quick_resize(f, pt, h, w.v)) {
+        return false;
+    }
+    pt_gather_add(g, hgt_base(f, h, ia), hgt_last(f, h, ia), hgt_level(h), false);
+    split(f, pt, &w, pt_pool_pop(pool));
+    return true;
+}
+
+static FMT_INLINE bool cut_quick(const struct pt_fmt *f, unsigned from, uint64_t top, struct pt *pt,
+                                 uint64_t ia, uint64_t len, struct pt_pool *pool,
+                                 struct pt_gather *g)
+{
+    uint64_t at = ia | len;
+
+    if (len == 0 || (at & (hgt_size(f, 0) - 1)) != 0) {
+        return false;
+    }
+    return (at & (hgt_size(f, 1) - 1)) == 0 ? cut_leaf_quick(f, from, top, pt, ia, len, pool, g, 2)
+                                            : cut_leaf_quick(f, from, top, pt, ia, len, pool, g, 1);
+}
+
+/* One table of pages, all of them leaves of one entry. */
+static FMT_INLINE bool merge_quick(const struct pt_fmt *f, unsigned from, uint64_t top,
+                                   struct pt *pt, uint64_t ia, uint64_t len, uint64_t cap,
+                                   struct pt_gather *g)
+{
+    const uint64_t size = hgt_size(f, 1);
+    uint64_t *e, *t, v, leaf;
+
+    if (len != size || cap != size || (ia & (size - 1)) != 0 || pt->leaf_h < 1 ||
+        g->held_n == PT_GATHER_HELD || !quick_walk(f, from, top, pt, ia, 1, &e)) {
+        return false;
+    }
+    t = e;
+    if (!quick_step(f, port_origin(), ia, 1, &t)) {
+        return false;
+    }
+    v = port_pte_load(t) | f->accessed;
+    if (!ent_present(f, v) || ent_span(f, 0, v) != 0 || (v & f->track) != 0 ||
+        (ent_oa(f, pt, v) & (size - 1)) != 0 || !may_resize(f, pt, v) ||
+        port_pte_same(t, hgt_entries(f), v, ent_of_oa(f, pt, hgt_size(f, 0)), f->accessed) !=
+            hgt_entries(f)) {
+        return false;
+    }
+    leaf = ent_of_oa(f, pt, ent_oa(f, pt, v)) | ent_attr(f, pt, 0, v) | ent_leaf_bits(f, 1);
+    g->held[g->held_n++] = port_pa(t);
+    port_pte_store(e, leaf);
+    clean(pt, e, 1);
+    pt_gather_add(g, ia, ia + (size - 1), PT_LEVEL_ANY, true);
     return true;
 }
 
