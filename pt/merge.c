@@ -112,12 +112,9 @@ static FMT_INLINE int merge(const struct pt_fmt *f, struct pt *pt, uint64_t ia, 
             uint64_t base = hgt_base(f, block, pos);
             uint64_t *e = &w.tab[block][tab_index(f, pt, block, pos)];
 
-            if (!allowed) {
-                return -EOPNOTSUPP; /* there is work, and only breaking would do it */
-            }
-            if (g->held_n == PT_GATHER_HELD) {
-                g->more = true;
-                return made;
+            g->more = allowed && g->held_n == PT_GATHER_HELD;
+            if (g->more || !allowed) { /* there is work, and only breaking would do it */
+                return allowed ? made : -EOPNOTSUPP;
             }
             g->held[g->held_n++] = port_pa(w.tab[block - 1]) | (block - 1);
             port_pte_store(e, ent_of_oa(f, pt, best.oa) | best.attr | ent_leaf_bits(f, block));

@@ -82,23 +82,12 @@ uint32_t pt_need(const struct pt *pt, uint64_t ia, uint64_t len)
     return (uint32_t)n;
 }
 
-/* What is held: the last one, then the others. */
-static PT_ONCE void free_held(const struct pt *pt, struct pt_gather *g)
+/* Out of line, so that the others, who hold nothing, have one store to make. */
+void pt_gather_free(const struct pt *pt, struct pt_gather *g)
 {
-    uint64_t pa = g->held[--g->held_n];
-    unsigned h = (unsigned)(pa & (PAGE_SIZE - 1));
+    while (g->held_n != 0) {
+        uint64_t pa = g->held[--g->held_n], h = pa & (PAGE_SIZE - 1);
 
-    pt_free_subtree(pt_format(pt->cfg.format), pt, &g->freed, pa - h, h);
-    pt_gather_done(pt, g);
-}
-
-/* Most gathers hold nothing: one store, and no stack frame for what is behind. */
-void pt_gather_done(const struct pt *pt, struct pt_gather *g)
-{
-    if (g->held_n != 0) {
-        free_held(pt, g);
-        return;
+        pt_free_subtree(pt_format(pt->cfg.format), pt, &g->freed, pa - h, (unsigned)h);
     }
-    g->n = g->held_n = 0;
-    g->all = g->more = g->root = false;
 }

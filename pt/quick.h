@@ -116,15 +116,13 @@ static FMT_INLINE bool quick_plain(const struct pt *pt, const struct pt_gather *
            !__atomic_load_n(&g->all, __ATOMIC_RELAXED);
 }
 
-/* The leaf *e keeps the bits `keep` and gets `set`; if `plain`, no test is watching. */
-static FMT_INLINE void quick_set(uint64_t *e, uint64_t keep, uint64_t set, bool plain)
+/* The leaf *e, which was v, keeps the bits `keep` and gets `set`; if `plain`, no test is watching. */
+static FMT_INLINE void quick_set(uint64_t *e, uint64_t v, uint64_t keep, uint64_t set, bool plain)
 {
     if (keep == 0) {
         port_quick_store(e, set, plain);
         return;
     }
-    uint64_t v = port_pte_load(e);
-
     while (!port_quick_cas(e, &v, (v & keep) | set, plain)) {
     }
 }
@@ -132,21 +130,22 @@ static FMT_INLINE void quick_set(uint64_t *e, uint64_t keep, uint64_t set, bool 
 static PT_ONCE void quick_more(const struct pt *pt, uint64_t *e, uint64_t keep, uint64_t set,
                                uint64_t ia, uint64_t last, uint8_t level, struct pt_gather *g)
 {
-    quick_set(e, keep, set, false);
+    quick_set(e, port_pte_load(e), keep, set, false);
     clean(pt, e, 1);
     pt_gather_add(g, ia, last, level, false);
 }
 
 /* The end of a call that changes the leaf *e, which maps [ia, last]. What is rare is a call at the end: it
  * would cost the others a stack frame in the middle. */
-static FMT_INLINE void quick_end(const struct pt *pt, uint64_t *e, uint64_t keep, uint64_t set,
-                                 uint64_t ia, uint64_t last, uint8_t level, struct pt_gather *g)
+static FMT_INLINE void quick_end(const struct pt *pt, uint64_t *e, uint64_t v, uint64_t keep,
+                                 uint64_t set, uint64_t ia, uint64_t last, uint8_t level,
+                                 struct pt_gather *g)
 {
     if (!quick_plain(pt, g)) {
         quick_more(pt, e, keep, set, ia, last, level, g);
         return;
     }
-    quick_set(e, keep, set, true);
+    quick_set(e, v, keep, set, true);
     g->n = 1;
     g->inv[0].ia = ia;
     g->inv[0].last = last;
@@ -234,7 +233,7 @@ static FMT_INLINE bool remove_leaf_quick(const struct pt_fmt *f, unsigned from, 
         ent_span(f, h, v) != 0) {
         return false;
     }
-    quick_end(pt, e, 0, 0, ia, hgt_last(f, h, ia), hgt_level(h), g);
+    quick_end(pt, e, v, 0, 0, ia, hgt_last(f, h, ia), hgt_level(h), g);
     return true;
 }
 
@@ -300,7 +299,7 @@ static FMT_INLINE bool replace_quick(const struct pt_fmt *f, unsigned from, uint
     if (!ent_present(f, v) || ent_span(f, 0, v) != 0) {
         return false;
     }
-    quick_end(pt, e, ~f->oa_mask, oa >> f->oa_shift, ia, hgt_last(f, 0, ia), hgt_level(0), g);
+    quick_end(pt, e, v, ~f->oa_mask, oa >> f->oa_shift, ia, hgt_last(f, 0, ia), hgt_level(0), g);
     return true;
 }
 

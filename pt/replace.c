@@ -68,5 +68,10 @@ int pt_replace_check(const struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len
 
 int pt_replace(struct pt *pt, uint64_t ia, uint64_t oa, uint64_t len, struct pt_gather *g)
 {
-    PT_QUICK(pt, 0, replace_any(pt, ia, oa, len, g), replace_quick, pt, ia, oa, len, g)
+    /* One page apart, with constants: then its way has registers enough. */
+    if (len == PAGE_SIZE) {
+        PT_QUICK(pt, 0, replace_any(pt, ia, oa, PAGE_SIZE, g), replace_quick, pt, ia, oa, PAGE_SIZE,
+                 g)
+    }
+    return replace_any(pt, ia, oa, len, g);
 }

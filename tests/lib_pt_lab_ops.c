@@ -96,7 +96,7 @@ void lab_unmap(struct lab *l, uint64_t ia, uint64_t len)
     gone(l, ia, len, true);
 }
 
-void lab_merge(struct lab *l, uint64_t ia, uint64_t len)
+static void merge(struct lab *l, uint64_t ia, uint64_t len, uint64_t cap)
 {
     struct pt_gather g;
     bool more;
@@ -104,10 +104,21 @@ void lab_merge(struct lab *l, uint64_t ia, uint64_t len)
     do {
         pt_gather_init(&g);
         lab_begin(l, ia, len, false);
-        assert_true(pt_merge(&l->t.pt, ia, len, 0, &g) >= 0);
+        assert_true(pt_merge(&l->t.pt, ia, len, cap, &g) >= 0);
         more = g.more;
         lab_end(l, &g);
     } while (more);
+}
+
+/* For half of the pages their block alone comes first, as conversions do it. */
+void lab_merge(struct lab *l, uint64_t ia, uint64_t len)
+{
+    const uint64_t b = l->t.block;
+
+    if (len <= b && ia / l->t.page % 2 == 0) {
+        merge(l, ia & ~(b - 1), b, b);
+    }
+    merge(l, ia, len, 0);
 }
 
 void lab_protect(struct lab *l, uint64_t ia, uint64_t len, uint32_t prot)

@@ -12,12 +12,6 @@
 #include "arena.h"
 #include "ours.h"
 
-/* A flush that has no hardware to wait for; out of line, as a driver's is. */
-__attribute__((noinline)) static void flush(const struct pt_gather *g)
-{
-    __asm__ volatile("" ::"r"(g) : "memory");
-}
-
 static inline int subject_map(void *t, uint64_t ia, uint64_t oa, uint64_t len)
 {
     struct ours *o = t;
@@ -30,8 +24,13 @@ static inline int subject_map(void *t, uint64_t ia, uint64_t oa, uint64_t len)
     return pt_map(o->pt, ia, oa, len, o->prot, 0, &o->pool);
 }
 
-/* Out of the way of those calls that took no table away. */
-__attribute__((noinline)) static void tables_back(struct ours *o)
+/* A flush that has no hardware to wait for; out of line, as a driver's is. */
+__attribute__((noinline)) void ours_flush(const struct pt_gather *g)
+{
+    __asm__ volatile("" ::"r"(g) : "memory");
+}
+
+void ours_tables_back(struct ours *o)
 {
     uint64_t pa[64];
 
@@ -44,16 +43,6 @@ __attribute__((noinline)) static void tables_back(struct ours *o)
     while (o->gather.freed.count > 0) {
         arena_free(port_va(pt_pool_pop(&o->gather.freed)));
     }
-}
-
-/* The invalidation is over: the old tables go back. */
-void ours_sync(struct ours *o)
-{
-    flush(&o->gather);
-    if (o->gather.held_n != 0 || o->gather.freed.count != 0) {
-        tables_back(o);
-    }
-    pt_gather_done(o->pt, &o->gather);
 }
 
 static inline uint64_t subject_unmap(void *t, uint64_t ia, uint64_t len)

@@ -173,7 +173,15 @@ void pt_gather_init(struct pt_gather *g);
  * lock) that began before is still inside: all old tables are now in g->freed, for the caller to
  * pop, zero and reuse; the records are cleared. `pt` is the tree (or one of the same format) that
  * the gather was used with. */
-void pt_gather_done(const struct pt *pt, struct pt_gather *g);
+void pt_gather_free(const struct pt *pt, struct pt_gather *g); /* a part of it */
+static inline void pt_gather_done(const struct pt *pt, struct pt_gather *g)
+{
+    if (g->held_n != 0) {
+        pt_gather_free(pt, g);
+    }
+    g->n = g->held_n = 0;
+    g->all = g->more = g->root = false;
+}
 /* Adds a record as the engine does; public for spaces that gather across calls. */
 void pt_gather_add(struct pt_gather *g, uint64_t ia, uint64_t last, uint8_t level, bool tables);
 static inline bool pt_gather_empty(const struct pt_gather *g)
