@@ -37,6 +37,8 @@ enum {
     MAP_256,
     UNMAP_256,
     MAP_1G,
+    MAP_AGAIN,
+    MAP_PIECES,
     UNMAP_1G,
     MAP_NEW,
     DIRTY_NONE,
@@ -58,6 +60,8 @@ static const struct {
     [MAP_256] = { "map 256 x 4K, one call", 0.4, 0.75 },
     [UNMAP_256] = { "unmap 256 x 4K, one call", 0.4, 0.55 },
     [MAP_1G] = { "map 1G by 4K, a page", 0.4, 0.55 },
+    [MAP_AGAIN] = { "the same, a second time", 0.4, 0.55 },
+    [MAP_PIECES] = { "the same, emptied by 1M", 0.4, 0.55 },
     [UNMAP_1G] = { "unmap 1G by 4K, a page", 0.4, 0.55 },
     [MAP_NEW] = { "map 1G, tables too, a page", 0.8, 0.8 },
     [DIRTY_NONE] = { "dirty 1G: none, a page", 0.25, 0.25 },
@@ -184,6 +188,14 @@ static void round_plain(struct run *r, bool keep)
     TIMED(r, MAP_NEW, s->map(t, whole, 1, GIB, SHIFT4K), pages, keep);
     s->empty(t, whole[0], GIB);
     TIMED(r, MAP_1G, s->map(t, whole, 1, GIB, SHIFT4K), pages, keep);
+    /* The tables have settled in the caches by then. */
+    s->empty(t, whole[0], GIB);
+    TIMED(r, MAP_AGAIN, s->map(t, whole, 1, GIB, SHIFT4K), pages, keep);
+    /* Half a table at a time: nobody can know that all of it is empty. */
+    for (uint64_t at = 0; at < GIB; at += MIB) {
+        s->empty(t, whole[0] + at, MIB);
+    }
+    TIMED(r, MAP_PIECES, s->map(t, whole, 1, GIB, SHIFT4K), pages, keep);
     s->translate(t, anywhere, LOOKUPS, false, &sum); /* brings the tables into the caches */
     TIMED(r, LOOK, s->translate(t, anywhere, LOOKUPS, false, &sum), LOOKUPS, keep);
     TIMED(r, LOOK_CHAIN, s->translate(t, anywhere, LOOKUPS, true, &sum), LOOKUPS, keep);
