@@ -8,10 +8,11 @@ set -eu
 usage()
 {
     cat <<'EOF'
-usage: tools/deps.sh run|test|check|arm64|list
+usage: tools/deps.sh run|test|check|conformance|arm64|list
        tools/deps.sh source-line SUITE
 
   run, test, check   Debian packages for that make target, and the arm64 pieces
+  conformance        what `make conformance` compiles the kernel's selftest with: packages only
   arm64              only the arm64 pieces (never needs root)
   list               print the packages that `check` (which needs the most) would install
   source-line        print a line for a private sources.list: this machine's mirror, Debian's key
@@ -107,6 +108,10 @@ qemu_ok()
 
 wanted()
 {
+    if [ "$1" = conformance ]; then
+        echo make gcc libc6-dev xz-utils patch libcap-dev
+        return
+    fi
     set -- "$1" make gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross cpio xz-utils \
         patch libcmocka-dev
     case $1 in
@@ -124,7 +129,7 @@ missing()
     for missing_one in $(wanted "$1"); do
         installed "$missing_one" || echo "$missing_one"
     done
-    qemu_ok || echo qemu-system-arm
+    [ "$1" = conformance ] || qemu_ok || echo qemu-system-arm
 }
 
 has_backports()
@@ -386,7 +391,7 @@ arm_keep() # into build/debian, and a copy in the cache if one can be written
 
 what=${1:-}
 case $what in
-run | test | check | arm64) ;;
+run | test | check | conformance | arm64) ;;
 list)
     wanted check
     echo qemu-system-arm
@@ -419,7 +424,7 @@ if [ -e "$top/build" ] && [ ! -w "$top/build" ]; then
         "Remove it, or use another clone"
 fi
 need_arm=yes
-if pieces_ok "$dest" || from_cache; then need_arm=; fi
+if [ "$what" = conformance ] || pieces_ok "$dest" || from_cache; then need_arm=; fi
 need_packages=
 if [ "$what" != arm64 ]; then need_packages=$(missing "$what" | tr '\n' ' '); fi
 need_packages=${need_packages% }
