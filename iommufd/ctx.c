@@ -2,6 +2,7 @@
 /* One open /dev/iommu: its objects by id, how long they live, and the table of its calls. */
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "iommufd/swiommu.h"
@@ -326,30 +327,59 @@ int call_struct(struct call *c, void *to, size_t size, uint64_t from, uint64_t u
     return mm_read(c->mm, to, from, n);
 }
 
-static uint32_t fail_in;
+static uint32_t fail_nth, fail_calls;
 
 void ctx_fail_nth(uint32_t n)
 {
-    fail_in = n;
+    fail_nth = n;
+    fail_calls = 0;
 }
 
-/* Fault injection: calls that could find no memory. */
-static bool may_fail(unsigned nr)
+/* Fault injection: calls that could find no memory. Their names, else NULL. */
+static const char *may_fail(unsigned nr)
 {
     switch (nr) {
     case U_IOAS_ALLOC:
+        return "IOMMU_IOAS_ALLOC";
     case U_IOAS_MAP:
+        return "IOMMU_IOAS_MAP";
     case U_IOAS_MAP_FILE:
+        return "IOMMU_IOAS_MAP_FILE";
     case U_IOAS_COPY:
+        return "IOMMU_IOAS_COPY";
     case U_HWPT_ALLOC:
+        return "IOMMU_HWPT_ALLOC";
     case U_FAULT_QUEUE_ALLOC:
+        return "IOMMU_FAULT_QUEUE_ALLOC";
     case U_VIOMMU_ALLOC:
+        return "IOMMU_VIOMMU_ALLOC";
     case U_VDEVICE_ALLOC:
+        return "IOMMU_VDEVICE_ALLOC";
     case U_VEVENTQ_ALLOC:
+        return "IOMMU_VEVENTQ_ALLOC";
     case U_HW_QUEUE_ALLOC:
-        return true;
+        return "IOMMU_HW_QUEUE_ALLOC";
     default:
-        return nr == V_IOMMU_MAP_DMA;
+        return nr == V_IOMMU_MAP_DMA ? "VFIO_IOMMU_MAP_DMA" : NULL;
+    }
+}
+
+static bool fails(const struct call *c, unsigned nr)
+{
+    if (fail_nth == 0 || may_fail(nr) == NULL || ++fail_calls != fail_nth) {
+        return false;
+    }
+    fprintf(stderr, "tenon-iommufd: --fail-nth %u: %s of process %d fails with ENOMEM\n", fail_nth,
+            may_fail(nr), (int)c->mm->pid);
+    return true;
+}
+
+/* A sweep over N ends where this is said. */
+void ctx_fail_summary(void)
+{
+    if (fail_calls < fail_nth) {
+        fprintf(stderr, "tenon-iommufd: --fail-nth %u: not reached, such calls: %u\n", fail_nth,
+                fail_calls);
     }
 }
 
@@ -364,7 +394,7 @@ int ctx_ioctl(struct call *c)
     size_t size;
     int err;
 
-    if (fail_in != 0 && may_fail(nr) && --fail_in == 0) {
+    if (fails(c, nr)) {
         return -ENOMEM;
     }
     if (nr < U_BASE || (nr - U_BASE >= OPS && !test)) {

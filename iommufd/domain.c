@@ -55,6 +55,7 @@ int domains_init(uint64_t table_bytes, enum domain_format wanted)
     struct frame *f = calloc(n, sizeof(*f));
 
     if (pa == 0 || f == NULL) {
+        free(f);
         return -ENOMEM;
     }
     frames_init(pa, n, f, OWNER_HYP);

@@ -312,6 +312,7 @@ struct ctx *ctx_new(bool vfio_container);
 void ctx_put(struct ctx *c);
 int ctx_ioctl(struct call *c); /* the result of the system call, or -errno */
 void ctx_fail_nth(uint32_t n); /* the n-th call from now that makes or maps something: -ENOMEM */
+void ctx_fail_summary(void);   /* says so if it never came */
 struct ctx *ctx_first(void);
 /* A new object of `size` bytes, whose id nobody can name yet. NULL: no memory. */
 void *obj_new(struct ctx *c, size_t size, enum obj_type type);

@@ -489,11 +489,10 @@ static int run(const struct options *o, char *front)
     if (status < 0) {
         fail("cannot start", o->program[0], errno);
     } else if (sw_count() != 0 && server_opened() == 0) {
-        fprintf(
-            stderr, "tenon-iommufd: nothing opened /dev/iommu or a device%s\n",
-            o->seccomp
-                ? ""
-                : " (a static program, or one with system calls of its own, needs --way seccomp)");
+        fprintf(stderr, "tenon-iommufd: nothing opened /dev/iommu or a device%s\n",
+                o->seccomp
+                    ? ""
+                    : " (a static program, or one that clears LD_PRELOAD, needs --way seccomp)");
     }
     return status;
 }
@@ -505,6 +504,11 @@ int main(int argc, char **argv)
 
     three_files();
     int err = parse(argc, argv, &o);
+
+    if (err == 0 && getenv(PROTO_ENV) != NULL) {
+        err = usage("this runs below another tenon-iommufd already: it has no use for a second",
+                    NULL);
+    }
 
     if (err != 0) {
         return err;
@@ -528,6 +532,7 @@ int main(int argc, char **argv)
     if (status < 0) {
         return EXIT_USAGE;
     }
+    ctx_fail_summary();
     unsigned found = san_summary();
 
     if (found != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {

@@ -211,7 +211,9 @@ static int fd_of_message(struct call *c, int fd)
             for (unsigned k = 0; k < i; k++) {
                 at += m->req.extra[k] >= 0;
             }
-            return at < m->fds ? fcntl(m->fd[at], F_DUPFD_CLOEXEC, 3) : -EBADF;
+            int copy = at < m->fds ? fcntl(m->fd[at], F_DUPFD_CLOEXEC, 3) : -1;
+
+            return copy >= 0 ? copy : at < m->fds ? -EMFILE : -EBADF;
         }
     }
     if (fd < 0) {
@@ -527,15 +529,18 @@ static void signal_ready(struct watch *w)
 }
 
 /* Once, when those that the program left behind stay for two seconds: it looks like a hang. */
-static void say_who_stays(uint64_t *since)
+static void say_who_stays(uint64_t *when)
 {
-    uint64_t now = port_now();
-
-    *since = child_done ? *since : now;
-    if (now <= *since || now - *since < 2000000000u) {
+    if (!child_done || (procs == NULL && streams_open == 0)) {
         return;
     }
-    *since = UINT64_MAX;
+    if (*when == 0) {
+        *when = port_now() + 2000000000u;
+    }
+    if (port_now() < *when) {
+        return;
+    }
+    *when = UINT64_MAX;
     fputs("tenon-iommufd: the program has ended; ", stderr);
     if (procs != NULL) {
         fprintf(stderr, "process %d, which it left, is still connected\n", (int)procs->mm->pid);
@@ -546,7 +551,7 @@ static void say_who_stays(uint64_t *since)
 
 int server_run(pid_t child, const sigset_t *set)
 {
-    uint64_t since = 0;
+    uint64_t when = 0;
 
     main_child = child;
     signals.fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -572,7 +577,7 @@ int server_run(pid_t child, const sigset_t *set)
             }
         }
         server_settle();
-        say_who_stays(&since);
+        say_who_stays(&when);
     }
     return child_status;
 }

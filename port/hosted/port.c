@@ -27,7 +27,8 @@ __attribute__((constructor)) static void arena_map(void)
     hosted_bias = ((uint64_t)room + align - 1) & ~(align - 1);
     if (room == MAP_FAILED || mmap(hosted_arena(), HOSTED_SIZE, PROT_READ | PROT_WRITE,
                                    flags | MAP_FIXED, -1, 0) == MAP_FAILED) {
-        perror("hosted arena");
+        perror(
+            "tenon: 17 GiB of addresses (not of memory) are wanted; `ulimit -v` may be in the way");
         abort();
     }
 }
