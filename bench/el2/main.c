@@ -11,6 +11,7 @@
 
 #include <tenon/port.h>
 #include <tenon/pt.h>
+#include <tenon/pt_more.h>
 
 #define ARENA_PAGES ((size_t)8192) /* and bench/peer/peer.mk */
 #include "../pt/arena.h"
@@ -161,7 +162,15 @@ static inline int subject_map(void *t, uint64_t ia, uint64_t oa, uint64_t len)
 
 static void sync(struct ours *o)
 {
+    uint64_t pa[64];
+
     flush(&o->gather);
+    for (unsigned n; o->gather.held_n != 0;) {
+        n = pt_gather_take(&o->pt, &o->gather, pa, 64);
+        for (unsigned i = 0; i < n; i++) {
+            arena_free(port_va(pa[i]));
+        }
+    }
     pt_gather_done(&o->pt, &o->gather);
     while (o->gather.freed.count > 0) {
         arena_free(port_va(pt_pool_pop(&o->gather.freed)));
