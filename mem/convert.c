@@ -94,7 +94,7 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
         return -EBUSY;
     }
     c->from = gmem_state(gm, c->page);
-    bool uniform = c->n == 1 || gmem_uniform(gm, c->page, c->n, false);
+    bool uniform = gmem_run_until(gm, c->page, c->page + c->n) == c->page + c->n;
 
     /* Shared in two ways is still "shared already" when that is what was asked for. */
     if (uniform ? to_shared == (c->from != GMEM_PRIVATE)
@@ -103,6 +103,7 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
     }
     c->to =
         !to_shared ? GMEM_PRIVATE : (policy == GMEM_INPLACE ? GMEM_SHARED_INPLACE : GMEM_SHARED);
+    c->frames = c->to == GMEM_SHARED ? gm->shared : gm->priv;
     return uniform ? 0 : -EINVAL;
 }
 

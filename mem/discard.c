@@ -10,7 +10,7 @@
 
 #include "mem/state.h"
 
-enum { STALE_NOT, STALE_PRIVATE, STALE_SHARED };
+enum { STALE_NOT, STALE_PRIVATE, STALE_SHARED = 3 }; /* they differ in one bit */
 
 int gmem_discard_init(struct gmem_discard *d, struct gmem *gm,
                       void (*punch)(uint64_t pa, uint64_t len), uint64_t max_pages, uint64_t max_ns)
@@ -39,9 +39,12 @@ void gmem_discard_fini(struct gmem_discard *d)
 /* Pages of the range that wait in a generation. */
 static uint64_t count(const struct gmem_discard *d, unsigned g, uint64_t page, uint64_t n)
 {
-    uint64_t end = page + n, sum = 0;
+    uint64_t end = d->in[g] != 0 ? page + n : page, sum = 0;
 
-    for (uint64_t p = page, q; p < end && d->in[g] != 0; p = q) {
+    for (; n <= 4 && page < end; page++) {
+        sum += range_state(&d->stale[g], page) != STALE_NOT;
+    }
+    for (uint64_t p = page, q; p < end; p = q) {
         q = range_next(&d->stale[g], p, end);
         sum += range_state(&d->stale[g], p) != STALE_NOT ? q - p : 0;
     }

@@ -16,11 +16,6 @@
 
 #include "mem/range_int.h"
 
-static uint64_t all(bool bit)
-{
-    return bit ? ~0ull : 0;
-}
-
 /* The entry of a page for one bit of its state; NULL: there is no array. */
 static uint64_t *entry(const struct range *r, uint64_t page, unsigned plane)
 {
@@ -48,7 +43,7 @@ static uint64_t plane_next(const struct range *r, unsigned plane, uint64_t page,
         }
         while (page < stop) {
             uint64_t w = range_load(&range_node(e)[page / 64 % WORDS]);
-            uint64_t differ = (w ^ all(bit)) >> page % 64;
+            uint64_t differ = (w ^ (0 - (uint64_t)bit)) >> page % 64;
 
             if (differ != 0) {
                 page += (uint64_t)__builtin_ctzll(differ);
@@ -86,7 +81,7 @@ static void grow(struct range *r, uint64_t *at, struct pt_pool *pool)
         r->nodes++;
     }
     for (unsigned i = 0; i < WORDS; i++) {
-        range_store(&leaf[i], all(bit));
+        range_store(&leaf[i], 0 - (uint64_t)bit);
     }
     range_put(r, at, (uint64_t)(uintptr_t)leaf | RANGE_NODE | (bit ? LEAF * COUNT : 0));
 }
@@ -198,7 +193,7 @@ static void set_bits(struct range *r, uint64_t *at, uint64_t page, uint64_t stop
     while (page < stop) {
         uint64_t *w = &range_node(*at)[page / 64 % WORDS];
         uint64_t n = 64 - page % 64 < stop - page ? 64 - page % 64 : stop - page;
-        uint64_t differ = (*w ^ all(bit)) & ~0ull >> (64 - n) << page % 64;
+        uint64_t differ = (*w ^ (0 - (uint64_t)bit)) & ~0ull >> (64 - n) << page % 64;
 
         changed += differ == ~0ull ? 64 : range_ones(differ);
         range_store(w, *w ^ differ);

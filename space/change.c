@@ -202,6 +202,18 @@ static bool empty_block(const struct space *s, uint64_t ia)
     return pt_lookup(&s->pt, ia, &leaf) == 0 && !leaf.present && leaf.last - leaf.ia >= SIZE_2M - 1;
 }
 
+/* All of a piece, or (-EINVAL: a leaf crosses an end) no leaf. A page has a short way of its own. */
+static int take_out(struct space *s, const struct piece *p, bool whole, struct pt_gather *g)
+{
+    uint64_t step = p->len == 2 * PAGE_SIZE ? PAGE_SIZE : p->len;
+    int err = whole ? pt_unmap(&s->pt, p->ia, p->len, g) : 0;
+
+    for (uint64_t at = 0; !whole && at < p->len && err == 0; at += step) {
+        err = pt_break(&s->pt, p->ia + at, step, g);
+    }
+    return err;
+}
+
 static void change_lose(struct follower *f, const struct gmem_change *c)
 {
     struct binding *b = of(f);
@@ -214,25 +226,21 @@ static void change_lose(struct follower *f, const struct gmem_change *c)
     }
     space_lock(s);
     while (next_piece(b, c, &p)) {
-        uint64_t n = p.len >> PAGE_SHIFT;
         bool whole = ((p.ia | p.len) & (SIZE_2M - 1)) == 0;
 
         if (b->view == VIEW_HOST) {
             if (empty_block(s, p.ia)) {
                 continue;
             }
-            whole = whole || last_of_chunk(c, p.page - n, n);
+            whole = whole || last_of_chunk(c, p.page - (p.len >> PAGE_SHIFT), p.len >> PAGE_SHIFT);
         }
         /* Whole blocks: their tables go as well, so that one large leaf can come. Else tables stay:
          * the page comes back. */
-        int err = -EINVAL;
+        int err = take_out(s, &p, whole, &k->gather);
 
-        for (unsigned cut = 0; err == -EINVAL && cut < 2; cut++) {
-            if (cut != 0) { /* a leaf crosses an end: nothing of this piece has changed yet */
-                cut_edges(b, k, &p);
-            }
-            err = whole ? pt_unmap(&s->pt, p.ia, p.len, &k->gather)
-                        : pt_break(&s->pt, p.ia, p.len, &k->gather);
+        if (err == -EINVAL) {
+            cut_edges(b, k, &p);
+            err = take_out(s, &p, whole, &k->gather);
         }
         if (err != 0 || (whole && pt_trim(&s->pt, p.ia, p.len, &k->gather) != 0)) {
             port_panic("space: a prepared break failed");
@@ -264,23 +272,24 @@ static void map_or_die(struct binding *b, uint64_t page, uint64_t n, struct pt_p
     }
 }
 
-/* The pages of a change are in one state: in a chunk, one run of frames, if there are any. */
-static void map_change(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
+/* Most changes: in a chunk their frames are in a row. */
+static void map_change(struct binding *b, const struct gmem_change *c, struct binding_change *k)
 {
-    uint64_t pa = gmem_frame(b->f.gm, page);
-    bool plain = b->view == VIEW_GUEST && pa < GMEM_HOLE && b->space->log.kind == SPACE_LOG_OFF;
+    bool row = c->frames != NULL && gmem_in_chunk(k->page, k->n) == k->n;
+    uint64_t step = k->n == 2 ? 1 : k->n, n = 0;
 
-    if (!plain || gmem_in_chunk(page, n) != n ||
-        pt_map(&b->space->pt, binding_ia(b, page), pa, n << PAGE_SHIFT, b->prot, binding_cap(b),
-               pool) != 0) {
-        map_or_die(b, page, n, pool);
+    row = row && b->view == VIEW_GUEST && b->space->log.kind == SPACE_LOG_OFF;
+    while (row && n < k->n &&
+           pt_map(&b->space->pt, binding_ia(b, k->page + n), gmem_at(c->frames, k->page + n),
+                  step << PAGE_SHIFT, b->prot, binding_cap(b), &k->reserve) == 0) {
+        n += step;
     }
+    map_or_die(b, k->page + n, k->n - n, &k->reserve);
 }
 
 /* What widen() took away around the change comes back, as the object is now. */
 static void put_back(struct binding *b, uint64_t page, uint64_t n, struct pt_pool *pool)
 {
-    struct space *s = b->space;
     uint64_t from = page, end = page + n;
 
     if (b->view == VIEW_GUEST) {
@@ -301,7 +310,7 @@ static void put_back(struct binding *b, uint64_t page, uint64_t n, struct pt_poo
             struct pt_leaf leaf = { 0 };
 
             if (q >= b->first && q - b->first < b->n && gmem_state(b->f.gm, q) != GMEM_PRIVATE &&
-                pt_lookup(&s->pt, pa, &leaf) == 0 && !leaf.present) {
+                pt_lookup(&b->space->pt, pa, &leaf) == 0 && !leaf.present) {
                 map_or_die(b, q, 1, pool);
             }
         }
@@ -325,7 +334,7 @@ static void change_gain(struct follower *f, const struct gmem_change *c)
         space_log_mark(s, binding_ia(b, k->page), binding_ia(b, k->page + k->n) - 1);
     }
     if (map) {
-        map_change(b, k->page, k->n, &k->reserve);
+        map_change(b, c, k);
     }
     if (b->busy) {
         put_back(b, k->page, k->n, &k->reserve);

@@ -269,23 +269,15 @@ void space_widen(const struct space *s, uint64_t *ia, uint64_t *last)
     *last = hi.present && hi.last > *last ? hi.last : *last;
 }
 
-/* Does a leaf cross an end of the range? If not, no table is needed, and nothing can fail. */
-static bool crossed(const struct space *s, uint64_t ia, uint64_t len)
-{
-    uint64_t from = ia, to = ia + (len - 1);
-
-    space_widen(s, &from, &to);
-    return from != ia || to != ia + (len - 1);
-}
-
 /* Tables for both ends of a cut, if there is one. Lock held alone. */
 static int reserve_cut(struct space *s, uint64_t ia, uint64_t len, struct pt_pool *pool)
 {
-    if (!crossed(s, ia, len)) {
-        return 0;
-    }
-    uint64_t last = ia + (len - 1);
+    uint64_t last = ia + (len - 1), from = ia, to = last;
 
+    space_widen(s, &from, &to);
+    if (from == ia && to == last) {
+        return 0; /* no leaf crosses an end: nothing is needed, and nothing can fail */
+    }
     return frame_tables_reserve(pool, pt_need(&s->pt, ia, PAGE_SIZE) +
                                           pt_need(&s->pt, last & ~(PAGE_SIZE - 1), PAGE_SIZE));
 }

@@ -39,7 +39,7 @@ struct gmem_discard {
     uint64_t max_pages, max_ns;
     struct port_lock lock;
     struct range
-        stale[2];       /* by generation. 1: the private copy is to be punched; 2: the shared one */
+        stale[2];       /* by generation. 1: the private copy is to be punched; 3: the shared one */
     struct range apart; /* 1: a block of 2 MiB in which pages were converted since it was merged */
     uint32_t young;     /* the younger generation */
     uint64_t in[2];     /* pages that wait in each, ... */

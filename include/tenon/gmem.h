@@ -49,6 +49,7 @@ struct gmem_change {
     uint64_t n;
     enum gmem_state from, to;
     uint32_t slot;
+    const uint64_t *frames; /* chunks that the guest's pages are in afterwards; NULL: who knows */
     struct range_change states; /* the converter's own */
 };
 

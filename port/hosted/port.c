@@ -98,16 +98,23 @@ void port_clean(const void *va, size_t len)
     }
 }
 
-void port_lock(struct port_lock *l)
+static __attribute__((noinline)) void lock_slowly(struct port_lock *l)
 {
     unsigned spins = 0;
 
-    while (__atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE) != 0) {
+    do {
         /* More threads than processors are usual in tests: let the holder run. */
         if (++spins % 64 == 0) {
             sched_yield();
         }
         port_relax();
+    } while (__atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE) != 0);
+}
+
+void port_lock(struct port_lock *l)
+{
+    if (__builtin_expect(__atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE) != 0, 0)) {
+        lock_slowly(l);
     }
 }
 
