@@ -51,5 +51,14 @@ static FMT_INLINE unsigned take(const struct pt_fmt *f, const struct pt *pt, str
 
 unsigned pt_gather_take(const struct pt *pt, struct pt_gather *g, uint64_t *pa, unsigned n)
 {
+    unsigned got = 0;
+
+    /* What a merge of pages replaced: nothing is below (height 0, and no index yet). */
+    while (got < n && g->held_n != 0 && (g->held[g->held_n - 1] & (PAGE_SIZE - 1)) == 0) {
+        pa[got++] = g->held[--g->held_n];
+    }
+    if (got != 0) {
+        return got;
+    }
     PT_SWITCH(pt->cfg.format, 0, take, pt, g, pa, n)
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One block and its pages: cut, merge, and whether either may be, with one table to look at. */
+#include <string.h>
+
 #include "lib_pt.h"
 
 static bool resizes(const struct tp *t)
@@ -78,8 +80,9 @@ static void merge_one(struct tp *t, struct pt_gather *g)
     t->pt.leaf_h = 0;
     no_merge(t, g);
     t->pt.leaf_h = leaf_h;
-    for (uint64_t k = 0; k < n; k = k == 40 && n > 100 ? n - 40 : k + 1) {
-        one_differs(t, g, k);
+    for (unsigned i = 0; i < 12; i++) {
+        one_differs(
+            t, g, (const uint64_t[]){ 0, 1, 6, 7, 28, 29, 30, 31, 32, n / 2, n - 2, n - 1 }[i] % n);
     }
     tp_audit(t);
     if (!blocks(t) || !resizes(t)) {
@@ -101,6 +104,38 @@ static void merge_one(struct tp *t, struct pt_gather *g)
     assert_true(tp_leaf_shift(t, 4 * b) == (unsigned)__builtin_ctzll(b));
     assert_int_equal(tp_done(t, g), 1);
     tp_audit(t);
+}
+
+/* Several tables of pages held at once, and room for fewer. */
+static void take_some(struct tp *t, struct pt_gather *g)
+{
+    const uint64_t b = t->block;
+    uint64_t pa[3] = { 0, 0, 1 };
+    unsigned got;
+
+    if (!blocks(t) || !resizes(t)) {
+        return;
+    }
+    tp_put(t, 4 * b, 4 * b, 3 * b, RW, t->page);
+    assert_int_equal(pt_merge(&t->pt, 4 * b, 3 * b, b, g), 3);
+    assert_int_equal(g->held_n, 3);
+    for (unsigned left = 3; left > 0; left -= got) {
+        got = pt_gather_take(&t->pt, g, pa, 2);
+        assert_true(got > 0 && got <= 2 && got <= left && pa[2] == 1);
+        for (unsigned i = 0; i < got; i++) {
+            memset(port_va(pa[i]), 0, pt_table_bytes(t->pt.cfg.format));
+            pt_pool_push(&t->pool, pa[i]);
+        }
+    }
+    assert_int_equal(pt_gather_take(&t->pt, g, pa, 2), 0);
+    tp_done(t, g);
+    tp_audit(t);
+}
+
+static void takes(void **state)
+{
+    (void)state;
+    tp_each(TP_CONF_STEP, take_some);
 }
 
 static void merges(void **state)
@@ -242,7 +277,8 @@ static void cuts(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(merges), cmocka_unit_test(cuts) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(merges), cmocka_unit_test(takes),
+                                        cmocka_unit_test(cuts) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

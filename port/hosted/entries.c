@@ -44,7 +44,10 @@ bool hosted_pte_cas(uint64_t *e, uint64_t *old, uint64_t v)
     return done;
 }
 
-/* Each does the beginning of e[0..n), 16 entries at a time, and says how many. `e` is aligned to 32. */
+#define COLD __attribute__((noinline)) /* its registers are not to be saved by the others */
+
+/* Each does the beginning of e[0..n), 16 entries at a time, and says how many (same_vector(): says of all). `e` is
+ * aligned to 32. */
 #if defined(__x86_64__) && !HOSTED_TSAN
 /*
  * Each 8-byte lane of an aligned vector load or store is done whole on every x86-64 processor, which
@@ -143,10 +146,14 @@ AVX2 static inline vec differ4(const uint64_t *e, vec want)
     return d;
 }
 
-/* Up to the 32 of which one is another: one question for so many, and the caller looks at those again. */
-AVX2 static unsigned same_vector(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
+static unsigned same_rest(const uint64_t *e, unsigned n, unsigned i, uint64_t first, uint64_t step,
+                          uint64_t mask);
+
+/* One question for 32 entries; if one of them is another, it is looked for again. */
+AVX2 static unsigned same_vector(const uint64_t *table, unsigned n, uint64_t first, uint64_t step,
                                  uint64_t mask)
 {
+    const uint64_t *e = table;
     const vec by4 = steps(4 * step, 0), by16 = steps(16 * step, 0), m = steps(mask, 0);
     vec a = steps(first, step), b = a + by4, c = b + by4, d = c + by4;
     unsigned i = 0;
@@ -162,7 +169,7 @@ AVX2 static unsigned same_vector(const uint64_t *e, unsigned n, uint64_t first, 
         }
         a += by16, b += by16, c += by16, d += by16;
     }
-    return i;
+    return i == n ? n : same_rest(table, n, i, first, step, mask);
 }
 
 /* By two: a locked instruction costs the same for both. `e` is aligned to 16. */
@@ -279,17 +286,18 @@ static unsigned same_scalar(const uint64_t *e, unsigned n, uint64_t first, uint6
     return i;
 }
 
-void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+static COLD void fill_seen(const struct hosted_hook *h, uint64_t *e, uint64_t first, uint64_t step,
+                           unsigned n)
 {
-    const struct hosted_hook *h = HOSTED_HOOK;
+    for (unsigned i = 0; i < n; i++) {
+        store_hooked(h, &e[i], first + i * step, HOSTED_FILL);
+    }
+}
+
+static COLD void fill_rest(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
     unsigned i = 0;
 
-    if (h) {
-        for (; i < n; i++) {
-            store_hooked(h, &e[i], first + i * step, HOSTED_FILL);
-        }
-        return;
-    }
     if (n >= 32 && vector) {
         for (const unsigned head = head_of(e); i < head; i++) {
             __atomic_store_n(&e[i], first + i * step, __ATOMIC_RELAXED);
@@ -297,6 +305,20 @@ void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
         i += fill_vector(&e[i], first + i * step, step, n - i);
     }
     fill_scalar(&e[i], first + i * step, step, n - i);
+}
+
+/* A whole table most of all: that is one jump away, and so are the others. */
+void hosted_pte_fill(uint64_t *e, uint64_t first, uint64_t step, unsigned n)
+{
+    const struct hosted_hook *h = HOSTED_HOOK;
+
+    if (h) {
+        fill_seen(h, e, first, step, n);
+    } else if (vector && n % 16 == 0 && head_of(e) == 0) {
+        (void)fill_vector(e, first, step, n);
+    } else {
+        fill_rest(e, first, step, n);
+    }
 }
 
 uint64_t hosted_pte_or(const uint64_t *e, unsigned n)
@@ -389,13 +411,17 @@ unsigned port_pte_flip(uint64_t *e, unsigned n, uint64_t mask, uint64_t value, u
     return i;
 }
 
+static COLD unsigned same_rest(const uint64_t *e, unsigned n, unsigned i, uint64_t first,
+                               uint64_t step, uint64_t mask)
+{
+    return i + same_scalar(&e[i], n - i, first + i * step, step, mask);
+}
+
 unsigned port_pte_same(const uint64_t *e, unsigned n, uint64_t first, uint64_t step,
                        uint64_t ignore)
 {
-    unsigned i = 0;
-
-    if (n >= 32 && vector && head_of(e) == 0) {
-        i = same_vector(e, n, first, step, ~ignore);
+    if (vector && n >= 32 && head_of(e) == 0) {
+        return same_vector(e, n, first, step, ~ignore);
     }
-    return i + same_scalar(&e[i], n - i, first + i * step, step, ~ignore);
+    return same_rest(e, n, 0, first, step, ~ignore);
 }
