@@ -3,6 +3,7 @@
 #include "lib_space.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,14 @@ static void through_the_file(void **state)
     }
     assert_int_equal(small, copy.view[1].stat.leaves[3]);
     assert_true(copy.view[1].stat.cuts != 0 && copy.converted + copy.converted_inplace != 0);
+    /* Names that would tell a terminal what to do. */
+    strcpy(w->name, "\033[2Jvm\177");
+    strcpy(w->view[0].name, "a\xc2\x9b"
+                            "2Jb");
+    assert_int_equal(snapshot_file_read(f, &copy), 0);
+    tp_assert(strcmp(copy.name, "?[2Jvm?") == 0, "control-characters-in-a-name\n");
+    assert_string_equal(copy.view[0].name, "a??"
+                                           "2Jb");
     /* A writer that died at it; and nonsense of every kind. */
     w->seq++;
     tp_assert(snapshot_file_read(f, &copy) == -EAGAIN, "torn-picture-read\n");
@@ -165,6 +174,15 @@ static void through_the_file(void **state)
     assert_null(snapshot_file_open(path));
     snapshot_file_close(f);
     snapshot_file_close(w);
+    /* An old picture is taken over, another file is not. */
+    w = snapshot_file_make(path, "again");
+    assert_non_null(w);
+    snapshot_file_close(w);
+    fd = open(path, O_WRONLY | O_TRUNC);
+    assert_int_equal(write(fd, "a letter", 8), 8);
+    close(fd);
+    w = snapshot_file_make(path, "test");
+    tp_assert(w == NULL && errno == EEXIST, "another-file-written-over\n");
     unlink(path);
     ts_close(&t);
 }

@@ -3,6 +3,7 @@
 #include "top.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static const char help[] =
     "private or shared, whose, lent to whom, and the size of the leaf that maps it. FILE is a "
     "snapshot\n"
     "file: a program that uses the library writes it with snapshot_file_make() and\n"
-    "snapshot_file_write() (port/hosted/snapshot_file.h). It may be looked at at any time, also "
+    "snapshot_file_write() (<tenon/snapshot_file.h>). It may be looked at at any time, also "
     "after\n"
     "the program has ended. --demo needs no program: it makes a VM whose pages change for ever.\n"
     "\n"
@@ -36,7 +37,8 @@ static const char help[] =
     "  --colour, --no-colour   default: in a terminal, unless NO_COLOR is set\n"
     "  -h, --help       this text\n"
     "\n"
-    "Keys: q ends. Exit code: 0; 1 FILE cannot be read or is no snapshot; 2 usage.\n"
+    "Keys: q ends. TMPDIR: where --demo has its file (/tmp). Exit code: 0; 1 FILE cannot be read "
+    "or is no snapshot; 2 usage.\n"
     "Example: tenon-top --demo --once --width 80\n";
 
 struct options {
@@ -148,8 +150,17 @@ static void parse(int argc, char **argv, struct options *o)
 
 /* ---- the demonstration, in a process of its own ---- */
 
+static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+
+static void at_end(void (*fn)(int))
+{
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        signal(ends[i], fn);
+    }
+}
+
 static pid_t demo_pid;
-static char demo_path[] = "/tmp/tenon-top.XXXXXX";
+static char demo_path[PATH_MAX];
 
 static void demo_end(void)
 {
@@ -163,16 +174,22 @@ static void demo_end(void)
 
 static void demo_start(struct options *o)
 {
+    const char *under = getenv("TMPDIR");
+
+    snprintf(demo_path, sizeof(demo_path), "%s/tenon-top.XXXXXX",
+             under != NULL && *under != 0 ? under : "/tmp");
     int fd = mkstemp(demo_path);
 
     if (fd < 0) {
-        perror("tenon-top: /tmp");
+        fprintf(stderr, "tenon-top: %s: %s (TMPDIR names another folder)\n", demo_path,
+                strerror(errno));
         exit(1);
     }
     close(fd);
     o->file = demo_path;
     if (o->once || o->svg != NULL) {
         if (demo_run(demo_path, 1) != 0) { /* one picture: here and now, always the same */
+            unlink(demo_path);
             exit(1);
         }
         return;
@@ -184,6 +201,7 @@ static void demo_start(struct options *o)
         exit(1);
     }
     if (demo_pid == 0) {
+        at_end(SIG_DFL);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(demo_run(demo_path, 0));
     }
@@ -193,11 +211,42 @@ static void demo_start(struct options *o)
 /* ---- pictures ---- */
 
 static volatile sig_atomic_t asked_to_end;
+static bool screen_taken, keys_taken;
+static struct termios keys_found;
 
 static void on_signal(int nr)
 {
     (void)nr;
     asked_to_end = 1;
+}
+
+static void screen_back(void)
+{
+    static const char back[] = "\033[?25h\033[?1049l";
+
+    if (screen_taken && write(STDOUT_FILENO, back, sizeof(back) - 1) < 0) {
+        return; /* nobody looks */
+    }
+    if (keys_taken) {
+        tcsetattr(STDIN_FILENO, TCSANOW, &keys_found);
+    }
+}
+
+/* Somebody made the file shorter while it is mapped. */
+static void on_bus(int nr)
+{
+    static const char what[] = "tenon-top: the file was cut off by somebody\n";
+
+    (void)nr;
+    screen_back();
+    if (demo_pid > 0) {
+        kill(demo_pid, SIGKILL);
+        unlink(demo_path);
+    }
+    if (write(STDERR_FILENO, what, sizeof(what) - 1) < 0) {
+        _exit(2);
+    }
+    _exit(1);
 }
 
 static unsigned width_of(const struct options *o)
@@ -273,19 +322,18 @@ static bool key_q(double wait_s)
 
 static void live(const struct options *o, const struct snapshot_file *f, bool colour)
 {
-    struct termios old, raw;
-    bool tty = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &old) == 0;
+    struct termios raw;
     struct text_rates rates = { .conversions = -1 };
     double last = seconds();
     uint64_t converted = now.converted + now.converted_inplace;
 
-    if (tty) {
-        raw = old;
+    keys_taken = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &keys_found) == 0;
+    if (keys_taken) {
+        raw = keys_found;
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    screen_taken = true;
     fputs("\033[?1049h\033[?25l", stdout); /* another screen, no cursor */
     while (!asked_to_end) {
         struct part part = part_of(o);
@@ -311,10 +359,8 @@ static void live(const struct options *o, const struct snapshot_file *f, bool co
             last = t;
         }
     }
-    fputs("\033[?25h\033[?1049l", stdout);
-    if (tty) {
-        tcsetattr(STDIN_FILENO, TCSANOW, &old);
-    }
+    fflush(stdout);
+    screen_back();
 }
 
 int main(int argc, char **argv)
@@ -323,6 +369,8 @@ int main(int argc, char **argv)
     const struct text_rates none = { .conversions = -1 };
 
     parse(argc, argv, &o);
+    signal(SIGBUS, on_bus);
+    at_end(on_signal);
     bool tty = isatty(STDOUT_FILENO);
 
     o.once = o.once || (!tty && o.svg == NULL);
@@ -334,6 +382,9 @@ int main(int argc, char **argv)
 
     if (o.demo && demo_pid > 0) {
         while (snapshot_file_read(f, &now) != 0) { /* until its first picture */
+            if (asked_to_end) {
+                return 1;
+            }
             if (waitpid(demo_pid, NULL, WNOHANG) != 0) {
                 demo_pid = 0; /* it has said why */
                 unlink(demo_path);

@@ -105,7 +105,9 @@ int picture_write(const char *path, const struct snapshot_file *s, const struct 
     }
     fputs("</svg>\n", f);
     free(cell);
-    bool bad = ferror(f) != 0;
+    errno = 0;
+    bool bad = fflush(f) != 0 || ferror(f) != 0;
+    int why = errno != 0 ? -errno : -EIO;
 
-    return fclose(f) != 0 || bad ? -EIO : 0;
+    return fclose(f) != 0 || bad ? why : 0;
 }

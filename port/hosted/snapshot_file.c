@@ -23,11 +23,27 @@ static void *map_file(int fd, int prot)
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* New, or an old picture of this user's: nothing else is written over. */
+static bool may_be_ours(int fd)
+{
+    uint64_t magic = 0;
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+           (st.st_size == 0 || (pread(fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+                                magic == SNAPSHOT_MAGIC));
+}
+
 struct snapshot_file *snapshot_file_make(const char *path, const char *name)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0) {
+        return NULL;
+    }
+    if (!may_be_ours(fd)) {
+        close(fd);
+        errno = EEXIST;
         return NULL;
     }
     if (ftruncate(fd, (off_t)sizeof(struct snapshot_file)) != 0) {
@@ -110,6 +126,22 @@ const struct snapshot_file *snapshot_file_open(const char *path)
     return f;
 }
 
+/* A name is another process's word, and goes to a terminal: what is not printable becomes a question mark. */
+static void plain(char name[SNAPSHOT_NAME])
+{
+    for (char *c = name; *c != 0; c++) {
+        *c = *c < 32 || *c > 126 ? '?' : *c;
+    }
+}
+
+static void plain_names(struct snapshot_file *f)
+{
+    plain(f->name);
+    for (unsigned i = 0; i < f->views; i++) {
+        plain(f->view[i].name);
+    }
+}
+
 /* What a reader may index with. Runs follow each other without a gap. */
 static bool sound(const struct snapshot_file *f)
 {
@@ -147,7 +179,11 @@ int snapshot_file_read(const struct snapshot_file *f, struct snapshot_file *copy
             memcpy(copy->run, f->run, runs * sizeof(copy->run[0]));
             __atomic_thread_fence(__ATOMIC_SEQ_CST);
             if (__atomic_load_n(&f->seq, __ATOMIC_SEQ_CST) == seq) {
-                return sound(copy) ? 0 : -EPROTO;
+                if (!sound(copy)) {
+                    return -EPROTO;
+                }
+                plain_names(copy);
+                return 0;
             }
         }
         usleep(1000);

@@ -47,7 +47,8 @@ struct snapshot_view_name {
     struct snapshot_view view;
     const char *name;
 };
-/* Makes the file (only its owner may read it) or takes an old one over. NULL with errno set. */
+/* Makes the file (only its owner may read it) or takes an old one over. NULL with errno set; EEXIST: there is
+ * something else, or somebody else's. */
 struct snapshot_file *snapshot_file_make(const char *path, const char *name);
 /* A new picture; the caller keeps the object and the spaces alive meanwhile. views <= SNAPSHOT_VIEWS. */
 void snapshot_file_write(struct snapshot_file *f, struct gmem *gm,
