@@ -47,9 +47,9 @@ static void see_leaf(struct seen *s, const struct model_desc *d, unsigned h, uin
 static void see_table(struct seen *s, uint64_t pa, uint64_t ia, unsigned h, unsigned n)
 {
     const struct model_walk_cfg *walk = &s->x->t.walk;
-    const uint64_t *e = port_va(pa);
+    const uint64_t *e = port_va(pa), size = ex_size(s->x, h);
 
-    for (unsigned i = 0; i < n; i++, ia += ex_size(s->x, h)) {
+    for (unsigned i = 0; i < n; i++, ia += size) {
         struct model_desc d;
         bool known = false;
 
