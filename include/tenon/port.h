@@ -54,9 +54,15 @@ uint64_t port_pa(const void *va);
  * And, for ports whose "port_quick.h" wants pt/quick.h (the others say "no" there):
  *
  *   PORT_NO_TABLE
- *     Address bits that no table has, 0 if all may be set: what is checked before port_entry().
- *   uint64_t *port_entry(uint64_t pa, uint64_t index);
- *     port_table(pa) + index, for a `pa` that has none of them.
+ *     Address bits that no table has, 0 if all may be set.
+ *   uint64_t port_origin(void);
+ *     What is added to the address of a table, which has none of them, to get its pointer.
+ *   PORT_WATCHED
+ *     A test wants to see each store: then no store is "plain". Elsewhere 0.
+ *   void port_quick_store(uint64_t *e, uint64_t v, bool plain);
+ *   bool port_quick_cas(uint64_t *e, uint64_t *old, uint64_t v, bool plain);
+ *   void port_quick_publish(void);
+ *     port_pte_store(), port_pte_cas(), and port_publish() after a plain one: with nothing beside it.
  *
  * Which formats the engine is built for is the port's choice too: "port_formats.h".
  */
