@@ -7,6 +7,7 @@
 #   libtenon-free.a            freestanding, for aarch64 and x86-64: whoever links it brings a port
 #   tenon/*.h                  the contracts; what the first two add: tenon/hosted.h, mirror_proc.h, snapshot_file.h
 #   tenon-top                  a view of memory for a terminal (docs/pictures.md)
+#   tenon-iommufd              the user-space /dev/iommu (docs/iommufd.md)
 #   tenon.pc, tenon-free.pc, tenon-config.cmake, reference.html
 
 lib_version := 0.1.0
@@ -98,13 +99,16 @@ $(L)/reference.html: packaging/reference.awk $(lib_headers)
 
 to := $(DESTDIR)$(LIBDIR)
 
-install: $(lib_all) $(B)/hosted/tenon-top
+# tenon-iommufd looks for what it preloads beside itself, where a link leads.
+install: $(lib_all) $(B)/hosted/tenon-top iommufd
 	$(Q)install -d $(DESTDIR)$(INCLUDEDIR)/tenon $(to)/pkgconfig $(to)/cmake/tenon $(to)/tenon/aarch64 \
 	    $(to)/tenon/x86_64 $(DESTDIR)$(DOCDIR)
 	$(Q)install -m 644 $(lib_headers) $(DESTDIR)$(INCLUDEDIR)/tenon
 	$(Q)install -m 644 $(B)/hosted/libtenon.a $(to)
 	$(Q)install -m 755 $(lib_so) $(to)
 	$(Q)install -D -m 755 $(B)/hosted/tenon-top $(DESTDIR)$(PREFIX)/bin/tenon-top
+	$(Q)install -m 755 $(B)/iommufd/tenon-iommufd $(B)/iommufd/libtenon-iommufd.so $(to)/tenon
+	$(Q)ln -sf $(shell realpath -m --relative-to=$(PREFIX)/bin $(LIBDIR)/tenon/tenon-iommufd) $(DESTDIR)$(PREFIX)/bin
 	$(Q)ln -sf libtenon.so.$(lib_version) $(to)/libtenon.so.$(lib_major)
 	$(Q)ln -sf libtenon.so.$(lib_version) $(to)/libtenon.so
 	$(Q)install -m 644 $(L)/aarch64/libtenon-free.a $(to)/tenon/aarch64
@@ -114,5 +118,5 @@ install: $(lib_all) $(B)/hosted/tenon-top
 	$(Q)install -m 644 $(L)/reference.html LICENSE $(DESTDIR)$(DOCDIR)
 	@echo "installed in $(DESTDIR)$(PREFIX): libtenon $(lib_version); $(DESTDIR)$(DOCDIR)/reference.html"
 
-test-library: $(lib_all) $(B)/hosted/tenon-top
+test-library: $(lib_all) $(B)/hosted/tenon-top iommufd
 	$(Q)tools/test-library
