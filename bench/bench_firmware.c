@@ -44,6 +44,7 @@
 #define COLD    32u
 #define COLD_NS 400000000u
 #define WANT    3.2
+#define MARGIN  0.3 /* from run to run, and from length to length, that may differ */
 
 static void issue(struct invalidator *inv, const struct pt_gather *g)
 {
@@ -280,11 +281,11 @@ static uint64_t calibrate(void)
     double touches = 1000;
 
     for (unsigned step = 0; step < 5; step++) {
-        boots(2, 5000, (uint64_t)touches);
+        boots(2, 20000, (uint64_t)touches);
         double base = typical(&machine[0]), once = typical(&machine[1]);
 
         /* What a discard costs beside the touches stays as it is: (base' + once - base) / base' = WANT. */
-        touches *= once > base ? (once - base) / (WANT + 0.2 - 1) / base : 1;
+        touches *= once > base ? (once - base) / (WANT + MARGIN - 1) / base : 1;
         touches = touches < 10 ? 10 : touches;
     }
     return (uint64_t)touches;
