@@ -138,6 +138,43 @@ EXPORT int lstat(const char *path, struct stat *st)
     return next(front_path(path, room), st);
 }
 
+EXPORT int lstat64(const char *path, struct stat64 *st)
+{
+    static int (*next)(const char *, struct stat64 *);
+    char room[FRONT_PATH];
+
+    NEXT(next, "lstat64");
+    return next(front_path(path, room), st);
+}
+
+/* What `ls` and the standard libraries of other languages ask by. */
+EXPORT int statx(int dir, const char *path, int flags, unsigned mask, struct statx *st)
+{
+    static int (*next)(int, const char *, int, unsigned, struct statx *);
+    char room[FRONT_PATH];
+
+    NEXT(next, "statx");
+    return next(dir, front_path(path, room), flags, mask, st);
+}
+
+EXPORT int fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+    static int (*next)(int, const char *, struct stat *, int);
+    char room[FRONT_PATH];
+
+    NEXT(next, "fstatat");
+    return next(dir, front_path(path, room), st, flags);
+}
+
+EXPORT int fstatat64(int dir, const char *path, struct stat64 *st, int flags)
+{
+    static int (*next)(int, const char *, struct stat64 *, int);
+    char room[FRONT_PATH];
+
+    NEXT(next, "fstatat64");
+    return next(dir, front_path(path, room), st, flags);
+}
+
 EXPORT ssize_t readlink(const char *path, char *buf, size_t size)
 {
     char room[FRONT_PATH];
