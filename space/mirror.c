@@ -2,8 +2,8 @@
 /*
  * Process mirrors, the part that knows no process: a table filled on demand and emptied ahead.
  *
- * A fault looks, without a lock, at what the process has; then, under the lock, it installs only if
- * no change began meanwhile. A change counts under the lock and drops afterwards: a fault that was
+ * A fault looks, without a lock, at what the process has; then, under the lock, it installs only what
+ * no change touched meanwhile. A change counts under the lock and drops afterwards: a fault that was
  * faster is dropped, a later one sees the count.
  */
 #include <stddef.h>
@@ -44,6 +44,12 @@ static bool in_change(const struct mirror *m, uint64_t va, uint64_t last)
         }
     }
     return false;
+}
+
+/* A change of [va, last] begins or ends. */
+static void count(struct mirror *m, uint64_t va, uint64_t last)
+{
+    m->recent[m->begun++ % MIRROR_RECENT] = (struct mirror_range){ va, last };
 }
 
 /* Everything mapped that touches [va, last] goes. Without the mirror's lock: it waits for walkers. */
@@ -94,7 +100,7 @@ uint32_t mirror_begin(struct mirror *m, uint64_t va, uint64_t len)
         m->change[0].last = last > m->change[0].last ? last : m->change[0].last;
     }
     m->change[token].users++;
-    m->begun++;
+    count(m, va, last);
     port_unlock(&m->lock);
     drop(m, va, last);
     return token;
@@ -112,7 +118,7 @@ void mirror_end(struct mirror *m, uint32_t token)
     m->change[token].users--;
     /* A fault beside it that looks at this moment may have found, around its page, what was before; its
      * large leaf would cover the range, which is marked no more. */
-    m->begun++;
+    count(m, m->change[token].va, m->change[token].last);
     port_unlock(&m->lock);
 }
 
@@ -120,7 +126,7 @@ void mirror_stop(struct mirror *m)
 {
     port_lock(&m->lock);
     m->stopped = true;
-    m->begun++;
+    count(m, m->va, m->last);
     port_unlock(&m->lock);
     drop(m, m->va, m->last);
 }
@@ -153,6 +159,28 @@ static void fit(const struct mirror *m, uint64_t va, struct mirror_run *run)
     run->oa += va - run->va;
     run->va = va;
     run->last = va + (PAGE_SIZE - 1);
+}
+
+/* Takes what was touched since `begun` off the run. False: the page at va may have been, or nobody knows any more. */
+static bool still_there(const struct mirror *m, uint64_t begun, uint64_t va, struct mirror_run *run)
+{
+    if (m->begun - begun > MIRROR_RECENT) {
+        return false;
+    }
+    for (; begun != m->begun; begun++) {
+        const struct mirror_range *r = &m->recent[begun % MIRROR_RECENT];
+
+        if (r->va <= va && va <= r->last) { /* both are of whole pages */
+            return false;
+        }
+        if (r->last < va && r->last >= run->va) {
+            run->oa += r->last + 1 - run->va;
+            run->va = r->last + 1;
+        } else if (r->va > va && r->va <= run->last) {
+            run->last = r->va - 1;
+        }
+    }
+    return true;
 }
 
 /* Under the mirror's lock, so that no change can begin in between. */
@@ -204,11 +232,11 @@ int mirror_fault(struct mirror *m, uint64_t ia, uint32_t access)
         return -EPERM;
     }
     port_lock(&m->lock);
-    if (m->begun != begun) {
-        m->retried++;
-        err = -EAGAIN; /* what was found may be gone */
-    } else {
+    if (still_there(m, begun, va, &run)) {
         err = install(m, va, access, &run);
+    } else {
+        m->retried++;
+        err = -EAGAIN;
     }
     port_unlock(&m->lock);
     if (err == -EEXIST) {

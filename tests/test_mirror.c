@@ -22,7 +22,9 @@ static uint32_t found_prot;
 /* What happens while the finder looks. */
 static uint64_t change_va;
 static bool change_lasts;
-static bool change_ends; /* one that was under way ends while it looks */
+static bool change_ends;       /* one that was under way ends while it looks */
+static unsigned changes_after; /* and so many more of a page, one after the other */
+static uint64_t after_va;
 static uint32_t token;
 
 static int find(struct mirror *mirror, uint64_t va, uint32_t access, struct mirror_run *run)
@@ -45,6 +47,9 @@ static int find(struct mirror *mirror, uint64_t va, uint32_t access, struct mirr
         if (!change_lasts) {
             mirror_end(mirror, token);
         }
+    }
+    for (; changes_after != 0; changes_after--) {
+        mirror_end(mirror, mirror_begin(mirror, after_va, PG));
     }
     return 0;
 }
@@ -196,11 +201,37 @@ static void change_ends_while_it_looks(void **state)
     start(0);
     token = mirror_begin(&m, VA + 0x3000, PG);
     change_ends = true;
-    tp_assert(mirror_fault(&m, IA + 0x9000, PT_READ) == -EAGAIN && !mapped(0x3000),
-              "old-page-installed around another\n");
     assert_int_equal(mirror_fault(&m, IA + 0x9000, PT_READ), 0);
+    tp_assert(mapped(0x9000) && !mapped(0x3000), "old-page-installed around another\n");
+    assert_int_equal(mirror_fault(&m, IA + 0x3000, PT_READ), 0);
     assert_true(mapped(0x3000)); /* as it is now */
     stop();
+}
+
+/* Changes of other pages keep no fault from its page, as long as they can all be remembered. */
+static void changes_elsewhere(void **state)
+{
+    static const uint64_t other[] = { 0x3000, 0xb000 }; /* below, above */
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start(0);
+        change_va = VA + other[i];
+        after_va = VA + other[i];
+        changes_after = MIRROR_RECENT / 2 - 1; /* each begins and ends */
+        tp_assert(mirror_fault(&m, IA + 0x9000, PT_READ) == 0 && mapped(0x9000),
+                  "starved: by changes of another page\n");
+        tp_assert(!mapped(other[i]), "old-page-installed around another\n");
+        stop();
+        /* The page itself, and then so many others that it is forgotten. */
+        start(0);
+        change_va = VA + 0x9000;
+        after_va = VA + other[i];
+        changes_after = MIRROR_RECENT / 2;
+        tp_assert(mirror_fault(&m, IA + 0x9000, PT_READ) == -EAGAIN && !mapped(0x9000),
+                  "old-page-installed\n");
+        stop();
+    }
 }
 
 static void rights(void **state)
@@ -304,6 +335,7 @@ int main(void)
         cmocka_unit_test(maps_and_drops),
         cmocka_unit_test(change_while_it_looks),
         cmocka_unit_test(change_ends_while_it_looks),
+        cmocka_unit_test(changes_elsewhere),
         cmocka_unit_test(rights),
         cmocka_unit_test(no_memory),
         cmocka_unit_test(many_changes),

@@ -37,6 +37,7 @@ struct mirror_ops {
 };
 
 #define MIRROR_CHANGES 16u
+#define MIRROR_RECENT  64u /* beginnings and ends that are remembered */
 
 struct mirror {
     struct space *io; /* holds only this mirror's maps in [ia, ia + (last - va)] */
@@ -45,7 +46,11 @@ struct mirror {
     uint64_t va, last; /* the part of the process that is followed */
     uint32_t prot;     /* PT_USER where the format wants it: added to every leaf */
     struct port_lock lock;
-    uint64_t begun; /* counts beginnings and ends of changes: a fault compares it */
+    uint64_t
+        begun; /* counts beginnings and ends of changes: a fault compares it, and looks which they were */
+    struct mirror_range {
+        uint64_t va, last;
+    } recent[MIRROR_RECENT]; /* the n-th at n % MIRROR_RECENT */
     struct mirror_change {
         uint64_t va, last;
         uint32_t users; /* 0: free */
