@@ -361,9 +361,10 @@ int main(int argc, char **argv)
             "run)\n");
         return 2;
     }
+    static struct frame *frames; /* to the end of the process */
     uint64_t nframes = (POOL - HOSTED_BASE) / PAGE_SIZE + POLICIES * CHUNKS * CHUNK_PAGES;
-    struct frame *frames = calloc(nframes, sizeof(*frames));
 
+    frames = calloc(nframes, sizeof(*frames));
     must(frames != NULL ? 0 : -ENOMEM, "frame table");
     if (guest_memfd) {
         int err = hosted_guest_memfd(POOL, POLICIES * CHUNKS * CHUNK_SIZE);

@@ -171,11 +171,10 @@ static void refused(void **state)
     open_world(4);
     tree(&s2, false);
     assert_int_equal(iommu_domain_init(&smmu.im, &dom2, &s2, OWNER_VM0, -1), 0);
-    uint64_t tables = frame_tables_free();
-
     assert_int_equal(ON(0), -ENODEV); /* no domain of the stream's own */
     assert_int_equal(iommu_attach(&dom2, SID), 0);
-    tables = frame_tables_free();
+    uint64_t tables = frame_tables_free();
+
     assert_int_equal(ON(0), -ENODEV); /* of stage 2 */
     assert_int_equal(iommu_detach(&dom2, SID), 0);
     assert_int_equal(iommu_attach(&dom[0], SID), 0);
