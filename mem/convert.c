@@ -90,7 +90,7 @@ static int decide(struct gmem_change *c, bool to_shared, enum gmem_policy policy
 {
     const struct gmem *gm = c->gm;
 
-    if (gm->dying || gm->scrubbed < gm->npages / CHUNK_PAGES * (gm->separate ? 2 : 1)) {
+    if (gm->dying || gm->scrubbed < gmem_all_chunks(gm)) {
         return -EBUSY;
     }
     c->from = gmem_state(gm, c->page);

@@ -65,12 +65,6 @@ int gmem_create(struct gmem *gm, owner_t owner, uint64_t npages, bool separate)
     return err;
 }
 
-/* Private chunks, then shared ones. */
-static uint64_t all_chunks(const struct gmem *gm)
-{
-    return gmem_nchunks(gm) * (gm->separate ? 2 : 1);
-}
-
 static uint64_t chunk_pa(const struct gmem *gm, uint64_t i)
 {
     uint64_t n = gmem_nchunks(gm);
@@ -81,7 +75,7 @@ static uint64_t chunk_pa(const struct gmem *gm, uint64_t i)
 int gmem_scrub(struct gmem *gm, uint64_t *cursor, uint64_t budget)
 {
     gmem_stop(gm);
-    uint64_t all = all_chunks(gm);
+    uint64_t all = gmem_all_chunks(gm);
 
     while (!gm->dying && gm->scrubbed < all && budget-- != 0) {
         frame_scrub(chunk_pa(gm, gm->scrubbed));
@@ -106,7 +100,7 @@ int gmem_destroy_step(struct gmem *gm, uint64_t *cursor, uint64_t budget)
     int ret = 1;
 
     gmem_stop(gm);
-    uint64_t all = all_chunks(gm);
+    uint64_t all = gmem_all_chunks(gm);
 
     if (gm->followers != NULL || *cursor > 2 * all || (*cursor != 0) != gm->dying) {
         gmem_go(gm);
@@ -153,7 +147,7 @@ int gmem_populate(struct gmem *gm, uint64_t off, const void *src, uint64_t len)
         err = -EPERM;
     } else if (off > size || len > size - off) {
         err = -EFAULT;
-    } else if (gm->dying || gm->scrubbed < all_chunks(gm)) {
+    } else if (gm->dying || gm->scrubbed < gmem_all_chunks(gm)) {
         err = -EBUSY;
     }
     while (err == 0 && len != 0) {

@@ -55,7 +55,7 @@ int gmem_poison(struct gmem *gm, uint64_t page)
     if (page >= gm->npages) {
         return -EFAULT;
     }
-    if (gm->scrubbed < gmem_nchunks(gm) * (gm->separate ? 2 : 1)) {
+    if (gm->scrubbed < gmem_all_chunks(gm)) {
         return -EBUSY;
     }
     if (gmem_look(gm, page, NULL) == GMEM_SHARED_INPLACE) {

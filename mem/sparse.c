@@ -191,7 +191,7 @@ int gmem_destroy_sparse(struct gmem *gm, uint64_t *cursor, uint64_t budget)
     int ret = 1;
 
     gmem_stop(gm);
-    uint64_t all = gmem_nchunks(gm) * (gm->separate ? 2 : 1);
+    uint64_t all = gmem_all_chunks(gm);
 
     if (gm->followers != NULL || *cursor > 2 * all || (*cursor != 0) != gm->dying) {
         gmem_go(gm);

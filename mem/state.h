@@ -37,6 +37,12 @@ static inline uint64_t gmem_nchunks(const struct gmem *gm)
     return gm->npages / CHUNK_PAGES;
 }
 
+/* Private chunks, then shared ones. */
+static inline uint64_t gmem_all_chunks(const struct gmem *gm)
+{
+    return gmem_nchunks(gm) * (gm->separate ? 2 : 1);
+}
+
 /* A step of the change c, in every follower. */
 #define GMEM_TELL(c, step)                                                \
     for (struct follower *f = (c)->gm->followers; f != NULL; f = f->next) \
