@@ -42,8 +42,9 @@ static bool retrack_some(struct space *s, uint64_t *pos, uint64_t last, struct p
         }
         if (!leaf.present) {
             *pos = pt_hole_end(&s->pt, *pos, last, 64); /* as much as to change a leaf */
+            continue;
         }
-        if (!leaf.present || (leaf.prot & PT_DEVICE) != 0) {
+        if ((leaf.prot & PT_DEVICE) != 0) {
             continue;
         }
         uint32_t want = space_log_prot(s, leaf.ia, plain(s, &leaf));
@@ -169,11 +170,9 @@ static void forget(const struct space_log *l)
     uint64_t blocks = ((uint64_t)1 << log_part_shift(l)) / SPACE_LOG_BLOCK;
     uint64_t all = (l->last - l->ia) / SPACE_LOG_BLOCK + 1;
 
-    for (uint64_t w = 0; l->bits != NULL && w < all; w++) {
-        if (log_touched(l, w / blocks)) {
+    for (uint64_t p = 0; p < SPACE_LOG_PARTS; p++) {
+        for (uint64_t w = p * blocks; log_touched(l, p) && w < all && w < (p + 1) * blocks; w++) {
             l->bits[w] = 0;
-        } else {
-            w += blocks - 1;
         }
     }
 }
